@@ -1,0 +1,3 @@
+module github.com/duplexkit/websocket
+
+go 1.26.0
