@@ -1,0 +1,3 @@
+package websocket
+
+func (c *Conn) end(err error) { c.Close() }
