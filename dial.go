@@ -357,7 +357,7 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 			d.Jar.SetCookies(req.URL, cookies)
 		}
 	}
-	subprotocol, err := checkAnswer(resp, key, listElements(req.Header["Sec-WebSocket-Protocol"]))
+	subprotocol, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")))
 	if err != nil {
 		abort(nc)
 		return nil, resp, err
