@@ -165,33 +165,32 @@ func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Hea
 	if err != nil {
 		return nil, nil, err
 	}
-	req, err := d.newRequest(ctx, u, requestHeader)
-	if err != nil {
-		return nil, nil, err
-	}
 	var via []*http.Request
+	var redirect *http.Response // what led to u, nil at first
 	for {
+		req, err := d.newRequest(ctx, u, requestHeader)
+		if err != nil {
+			return nil, nil, err
+		}
+		if redirect != nil {
+			req.Response = redirect
+			switch err := d.CheckRedirect(req, via); {
+			case err == http.ErrUseLastResponse:
+				return nil, redirect, ErrBadHandshake
+			case err != nil:
+				return nil, redirect, err
+			}
+		}
 		c, resp, err := d.attempt(ctx, req)
 		if err != ErrBadHandshake || d.CheckRedirect == nil || !isRedirect(resp) {
 			return c, resp, err
 		}
-		via = append(via, req)
-		u, err = redirectTarget(via, resp)
-		if err != nil {
+		via, redirect = append(via, req), resp
+		if u, err = redirectTarget(via, resp); err != nil {
 			return nil, resp, err
 		}
 		if !sameHost(u, req.URL) {
 			requestHeader = withoutCredentials(requestHeader)
-		}
-		if req, err = d.newRequest(ctx, u, requestHeader); err != nil {
-			return nil, resp, err
-		}
-		req.Response = resp
-		switch err := d.CheckRedirect(req, via); {
-		case err == http.ErrUseLastResponse:
-			return nil, resp, ErrBadHandshake
-		case err != nil:
-			return nil, resp, err
 		}
 	}
 }
@@ -320,11 +319,11 @@ func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header)
 func checkHeader(h http.Header) error {
 	for k, vs := range h {
 		if !httpguts.ValidHeaderFieldName(k) {
-			return fmt.Errorf("websocket: malformed name of header field %q", k)
+			return fmt.Errorf("malformed name of header field %q", k)
 		}
 		for _, v := range vs {
 			if !httpguts.ValidHeaderFieldValue(v) {
-				return fmt.Errorf("websocket: malformed value of header field %s", k)
+				return fmt.Errorf("malformed value of header field %s", k)
 			}
 		}
 	}
@@ -335,7 +334,7 @@ func checkHeader(h http.Header) error {
 // become a Conn is closed.
 func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
 	if err := checkHeader(req.Header); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("websocket: %w", err)
 	}
 	key := newChallengeKey()
 	setOpening(req.Header, key)
@@ -358,7 +357,7 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 			d.Jar.SetCookies(req.URL, cookies)
 		}
 	}
-	subprotocol, err := checkAnswer(resp, key, listElements(req.Header["Sec-WebSocket-Protocol"]))
+	subprotocol, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")))
 	if err != nil {
 		abort(nc)
 		return nil, resp, err
@@ -373,7 +372,7 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 func (d *Dialer) connect(ctx context.Context, req *http.Request) (nc net.Conn, err error) {
 	addr, err := dialAddr(req.URL, defaultPort(req.URL.Scheme))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("websocket: %w", err)
 	}
 	proxy, err := d.proxy(req)
 	if err != nil {
@@ -393,11 +392,13 @@ func (d *Dialer) connect(ctx context.Context, req *http.Request) (nc net.Conn, e
 	default:
 		nc, err = d.dialNet(ctx, addr)
 	}
-	if err == nil && secure {
-		nc, err = startTLS(ctx, nc, d.TLSClientConfig, addr)
-	}
 	if err != nil {
 		return nil, err
+	}
+	if secure {
+		if nc, err = startTLS(ctx, nc, d.TLSClientConfig, addr); err != nil {
+			return nil, fmt.Errorf("websocket: %w", err)
+		}
 	}
 	if trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: nc})
@@ -419,7 +420,7 @@ func dialAddr(u *url.URL, port string) (string, error) {
 	}
 	addr, err := httpguts.PunycodeHostPort(net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return "", fmt.Errorf("websocket: host %q: %w", u.Hostname(), err)
+		return "", fmt.Errorf("host %q: %w", u.Hostname(), err)
 	}
 	return addr, nil
 }
@@ -487,7 +488,7 @@ func startTLS(ctx context.Context, nc net.Conn, cfg *tls.Config, addr string) (n
 	}
 	if err != nil {
 		abort(nc)
-		return nil, fmt.Errorf("websocket: TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return tc, nil
 }
@@ -557,10 +558,4 @@ func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader
 			return resp, br, nil
 		}
 	}
-}
-
-// buffered returns a copy of what br holds, nil if it is nothing.
-func buffered(br *bufio.Reader) []byte {
-	p, _ := br.Peek(br.Buffered())
-	return append([]byte(nil), p...)
 }

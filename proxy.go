@@ -33,7 +33,7 @@ func (d *Dialer) dialProxy(ctx context.Context, u *url.URL, addr string) (net.Co
 	}
 	proxyAddr, err := dialAddr(u, port)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("websocket: proxy: %w", err)
 	}
 	nc, err := d.dialNet(ctx, proxyAddr)
 	if err == nil && u.Scheme == "https" {

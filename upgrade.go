@@ -314,6 +314,12 @@ func takeBuffered(brw *bufio.ReadWriter) []byte {
 	return p
 }
 
+// buffered returns a copy of what br holds, nil if it is nothing.
+func buffered(br *bufio.Reader) []byte {
+	p, _ := br.Peek(br.Buffered())
+	return append([]byte(nil), p...)
+}
+
 // turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
 // It returns the error to report.
 func turnAway(nc net.Conn, err error) error {
