@@ -278,7 +278,7 @@ func TestUpgradeKeepsEarlyBytesAndEmptiesBuffers(t *testing.T) {
 	w.early = "\x89\x80\x00\x00\x00\x00"
 	c, err := new(Upgrader).Upgrade(w, parsedRequest(t, plainRequest), nil)
 	require.NoError(t, err)
-	require.Equal(t, []byte(w.early), c.Negotiated().Buffered)
+	require.Equal(t, w.early, early(c))
 	require.Zero(t, *w.brw.Reader)
 	require.Zero(t, *w.brw.Writer)
 	require.Same(t, nc, c.NetConn())
@@ -304,11 +304,11 @@ func TestUpgradeGluedBytes(t *testing.T) {
 	require.NoError(t, err)
 	o := <-outcomes
 	require.NoError(t, o.err)
-	early := o.c.Negotiated().Buffered
-	late := make([]byte, len("early and late")-len(early))
+	got := early(o.c)
+	late := make([]byte, len("early and late")-len(got))
 	_, err = io.ReadFull(o.c.NetConn(), late)
 	require.NoError(t, err)
-	require.Equal(t, "early and late", string(early)+string(late))
+	require.Equal(t, "early and late", got+string(late))
 }
 
 func TestUpgradeDeadlines(t *testing.T) {
@@ -583,7 +583,7 @@ func TestUpgradeConnRequest(t *testing.T) {
 	nc := &scriptedConn{Reader: strings.NewReader(edit(t, plainRequest, "/chat", "/chat?room=1") + "early")}
 	c, r, err := new(Upgrader).UpgradeConn(nc)
 	require.NoError(t, err)
-	require.Equal(t, "early", string(c.Negotiated().Buffered))
+	require.Equal(t, "early", early(c))
 	require.Equal(t, "room=1", r.URL.RawQuery)
 	require.Equal(t, "server.example.com", r.Host)
 	require.Equal(t, "192.0.2.1:1234", r.RemoteAddr)
@@ -795,7 +795,7 @@ func FuzzHandshakeRequest(f *testing.F) {
 		}
 		require.False(t, nc.closed)
 		require.NotNil(t, r)
-		require.True(t, bytes.HasSuffix(raw, append([]byte("\r\n\r\n"), c.Negotiated().Buffered...)))
+		require.True(t, bytes.HasSuffix(raw, []byte("\r\n\r\n"+early(c))))
 		require.True(t, strings.HasPrefix(nc.written.String(), "HTTP/1.1 101 "))
 	})
 }
