@@ -1,52 +1,496 @@
 package websocket
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Options are what an Upgrader and a Dialer share. The zero value works.
+// Options are what an Upgrader and a Dialer share. The zero value works and is
+// safe. Options may be copied.
 type Options struct {
 	// ReadLimit is the largest message that may be read, in bytes. 0 is
-	// DefaultReadLimit for whole-message reads (ReadMessage, Messages, Serve,
-	// ReadJSON; a NextReader streams and has none), negative is no limit.
+	// DefaultReadLimit for messages that are read as a whole (ReadMessage,
+	// Messages, Serve, ReadJSON) and no limit for NextReader, which streams;
+	// negative is no limit at all.
 	ReadLimit int64
-	// WriteTimeout is the longest that one message may take to be written;
-	// 0 is no limit. A deadline set by SetWriteDeadline replaces it.
+
+	// WriteTimeout is the longest that one message may take to be written, or
+	// one fragment of a NextWriter's; 0 is no limit. A deadline set by
+	// SetWriteDeadline goes before it.
 	WriteTimeout time.Duration
-	// PingInterval: ping the peer after this long without hearing from it; 0 is never.
+
+	// PingInterval sends the peer a ping after this long without hearing from
+	// it; 0 sends none.
 	PingInterval time.Duration
-	// PingTimeout: fail the connection after this much further silence; 0 is PingInterval.
+
+	// PingTimeout fails the connection after this much further silence, of
+	// which only the time counts that is spent waiting to read; 0 is
+	// PingInterval. It is of no effect without PingInterval.
 	PingTimeout time.Duration
-	// CloseTimeout bounds the peer's part of the closing handshake; 0 is 5 s.
+
+	// CloseTimeout is how long the peer may take over its part of the closing
+	// handshake; 0 is 5 s.
 	CloseTimeout time.Duration
-	// AllowInvalidUTF8 delivers text that is not UTF-8 instead of failing the
-	// connection with 1007 (RFC 6455, section 8.1).
+
+	// AllowInvalidUTF8 delivers text messages that are not UTF-8, which
+	// otherwise fail the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
-	// Compression asks for permessage-deflate on these terms; nil leaves it to EnableCompression.
+
+	// Compression holds terms for permessage-deflate. This version does not
+	// speak that extension yet: messages are not compressed.
 	Compression *Compression
 }
 
 // buffers are the sizes that Upgrader and Dialer take besides Options.
 type buffers struct {
-	read, write int        // bytes, 0 is 4096
-	pool        BufferPool // where a NextWriter borrows its buffer, nil is a pool of our own
+	read, write int        // bytes; 0 is 4096
+	pool        BufferPool // where a NextWriter borrows its buffer; nil is a pool of our own
 }
 
-// BufferPool is a pool of write buffers; *sync.Pool is one.
+const (
+	defaultBufferSize = 4 << 10
+	minReadBuffer     = 256 // bytes: the longest control frame fits
+)
+
+// BufferPool lends write buffers to connections. A *sync.Pool is one. The values
+// in the pool are for this package only.
 type BufferPool interface {
+	// Get returns a value that was given to Put, or nil.
 	Get() any
+	// Put adds a value to the pool.
 	Put(any)
 }
 
-// Conn is a WebSocket connection.
+// Conn is a WebSocket connection. Its methods may be called concurrently. Reads
+// take turns, and so do writes; a read and a write do not wait for each other.
 type Conn struct {
-	nc net.Conn
-	n  Negotiated
+	nc           net.Conn
+	negotiated   Negotiated
+	closeTimeout time.Duration
+	limit        atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
+
+	readTurn    turn
+	r           reader         // guarded by readTurn
+	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
+	closedFirst bool           // guarded by readTurn: our close frame was sent when the peer's came
+	handling    atomic.Bool    // Serve has the read turn and its handler runs
+
+	w writer
+
+	readDeadline deadline
+	handlers     handlers
+	keepalive    keepalive
+	pings        pings
+
+	mu        sync.Mutex
+	cause     error           // why the connection is at its end, nil before
+	ctx       context.Context // nil until somebody asks
+	cancel    context.CancelCauseFunc
+	dead      error       // why we closed the network connection, or are about to
+	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
+	lingering bool        // linger has the network connection, or nobody will
+	drop      *time.Timer // closes the network connection if our close frame can't be sent
 }
 
-func newConn(nc net.Conn, n Negotiated, opts Options, b buffers) *Conn { return &Conn{nc: nc, n: n} }
+// NewConn returns a connection on nc, for which the opening handshake was done
+// elsewhere with the outcome n. It is for servers and transports that net/http
+// does not know. The Conn owns nc from now on; n.Buffered is copied.
+func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
+	return newConn(nc, n, opts, buffers{})
+}
 
-func (c *Conn) NetConn() net.Conn      { return c.nc }
-func (c *Conn) Negotiated() Negotiated { return c.n }
-func (c *Conn) Close() error           { return c.nc.Close() }
+func newConn(nc net.Conn, n Negotiated, opts Options, b buffers) *Conn {
+	early := n.Buffered
+	n.Buffered = nil
+	n.Compression = nil
+	c := &Conn{
+		nc:           nc,
+		negotiated:   n,
+		closeTimeout: positive(opts.CloseTimeout, 5*time.Second),
+	}
+	c.limit.Store(opts.ReadLimit)
+	c.readDeadline.nc = nc
+	c.r = reader{
+		src:     nc,
+		up:      c,
+		anyText: opts.AllowInvalidUTF8,
+		size:    max(positive(b.read, defaultBufferSize), minReadBuffer),
+		in:      inbound{server: n.Server},
+	}
+	if len(early) > 0 {
+		c.r.buf = make([]byte, max(c.r.size, len(early)))
+		c.r.end = copy(c.r.buf, early)
+	}
+	c.w = writer{
+		nc:      nc,
+		server:  n.Server,
+		size:    positive(b.write, defaultBufferSize),
+		pool:    b.pool,
+		timeout: opts.WriteTimeout,
+		closed:  c.lingerIfDone,
+		failed:  c.over,
+	}
+	c.keepalive.start(c, opts)
+	return c
+}
+
+// positive returns v, or the default if v is not positive.
+func positive[T int | time.Duration](v, byDefault T) T {
+	if v > 0 {
+		return v
+	}
+	return byDefault
+}
+
+// A deadline is the read deadline of a network connection, which the program
+// sets and we need at times to interrupt a read.
+type deadline struct {
+	nc     net.Conn
+	mu     sync.Mutex
+	wanted time.Time // by the program
+	past   bool      // a read is being interrupted
+	ours   bool      // the program has no say any more
+}
+
+// set sets the deadline that the program wants.
+func (d *deadline) set(t time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wanted = t
+	if d.past || d.ours {
+		return nil
+	}
+	return d.nc.SetReadDeadline(t)
+}
+
+// interrupt makes reads fail with a timeout until restore.
+func (d *deadline) interrupt() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ours {
+		d.past = true
+		_ = d.nc.SetReadDeadline(longAgo) // fails only on a closed connection, whose reads have ended
+	}
+}
+
+func (d *deadline) restore() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.past = false
+	if !d.ours {
+		_ = d.nc.SetReadDeadline(d.wanted) // as above
+	}
+}
+
+// takeOver sets the deadline for good.
+func (d *deadline) takeOver(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ours = true
+	_ = d.nc.SetReadDeadline(t) // as above
+}
+
+// read takes the read turn, calls f, and has what f returns judged. While ctx is
+// not done, f may block.
+func (c *Conn) read(ctx context.Context, f func() error) error {
+	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
+		return err
+	}
+	defer c.readTurn.release()
+	defer c.interruptible(ctx)()
+	return c.judge(ctx, f())
+}
+
+// interruptible makes reads fail with a timeout when ctx ends, until the
+// function it returns is called.
+func (c *Conn) interruptible(ctx context.Context) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	interrupted := make(chan struct{})
+	undo := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		c.readDeadline.interrupt()
+	})
+	return func() {
+		if !undo() {
+			<-interrupted
+			c.readDeadline.restore()
+		}
+	}
+}
+
+// judge turns an error of the reader into what the program gets. The caller has
+// the read turn.
+func (c *Conn) judge(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if isTimeout(err) && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if c.r.err == nil && c.killed() == nil {
+		return err // nothing was lost, reading may go on
+	}
+	return c.readFailed(err)
+}
+
+// ReadMessage reads the next message as a whole into memory of its own. An empty
+// message is an empty slice that is not nil.
+//
+// If it fails before the message began, the type is -1 and p is nil; within the
+// message, it returns the type and what was received until then. The errors
+// are: a *CloseError, when the peer closed the connection or its network
+// connection ended (code 1006); a *ProtocolError, when the peer broke a rule;
+// ErrReadLimit; an error that matches os.ErrDeadlineExceeded, after the time set
+// by SetReadDeadline or after PingTimeout; one that matches net.ErrClosed, after
+// Close; and those of the network connection. An error stays: later reads return
+// it again. The exception is a timeout before the message began, after which
+// reading may go on.
+//
+// Handlers of control frames run on the goroutine that reads.
+func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
+	return c.ReadMessageContext(context.Background(), nil)
+}
+
+// ReadMessageContext is ReadMessage with a context, and with memory of the
+// caller: it appends the message to dst and returns the longer slice, also when
+// it fails. With a nil dst it allocates once, when the whole message is there.
+//
+// When ctx ends before the message began, the error is context.Cause(ctx) and
+// nothing is lost: reading may go on. Within a message the connection fails.
+func (c *Conn) ReadMessageContext(ctx context.Context, dst []byte) (messageType int, p []byte, err error) {
+	err = c.read(ctx, func() (err error) {
+		c.supersede()
+		if dst == nil {
+			messageType, p, err = c.r.newMessage(c.wholeLimit())
+		} else {
+			messageType, p, err = c.r.message(dst, c.wholeLimit())
+		}
+		return err
+	})
+	if messageType == 0 {
+		return -1, dst, err
+	}
+	return messageType, p, err
+}
+
+// wholeLimit is the limit for a message that is read as a whole.
+func (c *Conn) wholeLimit() int64 {
+	if limit := c.limit.Load(); limit != 0 {
+		return limit
+	}
+	return DefaultReadLimit
+}
+
+// streamLimit is the limit for a message that is read piece by piece.
+func (c *Conn) streamLimit() int64 {
+	if limit := c.limit.Load(); limit != 0 {
+		return limit
+	}
+	return -1
+}
+
+// NextReader waits for the next message and returns its type and a reader for
+// it. What was not read of the message before is discarded: its reader then
+// returns io.EOF if that message had been read to its end, and an error
+// otherwise.
+//
+// The errors are those of ReadMessage. The reader returns io.EOF at the end of
+// the message and nowhere else; a message that breaks off gives another error.
+func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
+	err = c.read(context.Background(), func() (err error) {
+		c.supersede()
+		if messageType, err = c.r.next(c.streamLimit()); err != nil {
+			return err
+		}
+		c.current = &messageReader{c: c}
+		r = c.current
+		return nil
+	})
+	if err != nil {
+		return -1, nil, err
+	}
+	return messageType, r, nil
+}
+
+// supersede takes leave of the reader that NextReader gave out last. The caller
+// has the read turn.
+func (c *Conn) supersede() {
+	if c.current != nil {
+		c.current.ended = c.r.in.message == 0
+		c.current = nil
+	}
+}
+
+// A messageReader reads one message piece by piece.
+type messageReader struct {
+	c     *Conn
+	ended bool // the message was at its end when another took its place; guarded by readTurn
+}
+
+var errSuperseded = errors.New("websocket: message was discarded, another was begun")
+
+// Read reads from the message; the end of the message is io.EOF.
+func (mr *messageReader) Read(p []byte) (n int, err error) {
+	var end error
+	err = mr.c.read(context.Background(), func() (err error) {
+		switch {
+		case mr.c.current == mr:
+			n, err = mr.c.r.read(p)
+			if err == io.EOF {
+				end, err = io.EOF, nil
+			}
+		case mr.ended:
+			end = io.EOF
+		default:
+			end = errSuperseded
+		}
+		return err
+	})
+	if err == nil {
+		err = end
+	}
+	return n, err
+}
+
+// WriteMessage sends data as one message of one frame. data may be reused when
+// it returns. With one of the control types it is WriteControl under the
+// deadline for messages.
+//
+// The errors are: ErrCloseSent, after a close frame was sent; one that matches
+// os.ErrDeadlineExceeded, after the time of SetWriteDeadline or
+// Options.WriteTimeout; one that matches net.ErrClosed, after Close; and those
+// of the network connection. An error stays, unless it is a timeout and nothing
+// of the message was sent, because others were writing or had an unfinished
+// message open. Without a deadline a message waits 5 s for such a one.
+//
+// Text is not checked for UTF-8; a peer fails the connection if it is not.
+func (c *Conn) WriteMessage(messageType int, data []byte) error {
+	return c.WriteMessageContext(context.Background(), messageType, data)
+}
+
+// WriteMessageContext is WriteMessage with a context. When ctx ends while the
+// message waits for its turn, nothing was sent and the connection is as it was;
+// while it is being sent, the writing side of the connection fails. The error is
+// context.Cause(ctx).
+func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
+	if err := checkOutgoing(messageType, len(data)); err != nil {
+		return err
+	}
+	return c.w.message(ctx, messageType, data)
+}
+
+// checkOutgoing returns an error for a frame that may not be sent.
+func checkOutgoing(messageType, length int) error {
+	switch messageType {
+	case TextMessage, BinaryMessage:
+		return nil
+	case CloseMessage, PingMessage, PongMessage:
+		if length > maxControlPayload {
+			return errInvalidControl
+		}
+		return nil
+	}
+	return errBadMessageType
+}
+
+// NextWriter begins a message that is written piece by piece. It is sent in
+// fragments of the write buffer's size, or larger where a Write brings more at
+// once. Close sends the last fragment and ends the message; only then may the
+// peer see it as a whole.
+//
+// A message that was not closed is ended by the next NextWriter, and its later
+// writes return an error. Other messages go ahead of one that has sent nothing
+// yet, and wait for one that has. The writer also has WriteString and ReadFrom.
+// The errors are those of WriteMessage.
+func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
+	if err := checkOutgoing(messageType, 0); err != nil {
+		return nil, err
+	}
+	mw, err := c.w.next(messageType)
+	if err != nil {
+		return nil, err
+	}
+	return mw, nil
+}
+
+// SetReadLimit sets the largest message that may be read, in bytes, from the next
+// message on; n <= 0 is no limit. A larger one fails the connection with close
+// code 1009, and the read returns ErrReadLimit.
+func (c *Conn) SetReadLimit(n int64) {
+	if n <= 0 {
+		n = -1
+	}
+	c.limit.Store(n)
+}
+
+// SetReadDeadline sets the time after which reads fail with an error that
+// matches os.ErrDeadlineExceeded; the zero time is never. It counts for a read
+// that waits already. Before the first byte of a message a timeout costs nothing:
+// set a later deadline and read on. Within a message it is final.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.readDeadline.set(t) }
+
+// SetWriteDeadline sets the time by which messages that begin later have to be
+// written; the zero time leaves that to Options.WriteTimeout. A message that
+// could be written only in part ends the writing side of the connection.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.w.setDeadline(t)
+	return nil
+}
+
+// EnableWriteCompression turns the compression of the messages that begin later
+// on or off. It is of no effect on a connection without permessage-deflate.
+func (c *Conn) EnableWriteCompression(enable bool) {}
+
+// SetCompressionLevel sets the level of compression, from -2 (Huffman only) to 9
+// (best) in the words of compress/flate. It is of no effect on a connection
+// without permessage-deflate.
+func (c *Conn) SetCompressionLevel(level int) error {
+	if level < -2 || level > 9 {
+		return errors.New("websocket: invalid compression level")
+	}
+	return nil
+}
+
+// Subprotocol returns the subprotocol in use, "" for none.
+func (c *Conn) Subprotocol() string { return c.negotiated.Subprotocol }
+
+// Negotiated returns what the opening handshake agreed on. Buffered is nil.
+func (c *Conn) Negotiated() Negotiated { return c.negotiated }
+
+// LocalAddr returns the local network address.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// RemoteAddr returns the peer's network address.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// NetConn returns the network connection beneath c, for its options. Reading
+// from it, writing to it and setting its deadlines breaks c.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// UnderlyingConn returns the network connection beneath c.
+//
+// Deprecated: Use NetConn.
+func (c *Conn) UnderlyingConn() net.Conn { return c.nc }
+
+// Context returns a context that ends with the connection: at the first error
+// that a read or a write can't recover from, or at Close. context.Cause tells
+// why. That the peer is gone is seen only while somebody reads, or with
+// Options.PingInterval.
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(context.Background())
+		if c.cause != nil {
+			c.cancel(c.cause)
+		}
+	}
+	return c.ctx
+}

@@ -1,0 +1,290 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// How a connection ends. A read or a write fails, the program calls Close or
+// Shutdown, a Serve loop or a handler returns: all of it comes together here.
+//
+//	peer's close frame ──┐
+//	peer broke a rule ───┤ readFailed ─▶ our close frame ─┐
+//	Shutdown, WriteControl ─────────────▶ our close frame ─┤ lingerIfDone ─▶ linger ─▶ network closed
+//	Close, silence, a context's end ────────────────────────────────────────────────▶ network closed
+
+const (
+	closePatience = time.Second // how long Close waits to send what we owe the peer
+	lingerTime    = time.Second // how long input is discarded after our last words
+	lingerBytes   = 256 << 10   // and how much of it
+	readerGrace   = 100 * time.Millisecond
+)
+
+// errClosed is the end of a connection on which Close was called.
+var errClosed = fmt.Errorf("websocket: %w", net.ErrClosed)
+
+const (
+	errCloseTimeout = timeoutError("closing handshake timed out")
+	errSilent       = timeoutError("peer did not answer a ping in time")
+)
+
+// over notes the first error that a direction can't recover from.
+func (c *Conn) over(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+		if c.cancel != nil {
+			c.cancel(cause)
+		}
+	}
+	c.mu.Unlock()
+	c.keepalive.stop()
+}
+
+// killed returns why we closed the network connection, nil if we did not.
+func (c *Conn) killed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
+}
+
+// kill closes the network connection, without any more words.
+func (c *Conn) kill(cause error) {
+	c.mu.Lock()
+	if c.dead == nil {
+		c.dead = cause
+	}
+	c.lingering = true
+	c.mu.Unlock()
+	c.over(cause)
+	c.readTurn.end(cause)
+	c.w.turn.end(cause)
+	_ = c.nc.Close() // nobody is left to tell
+}
+
+// readFailed ends the reading side. It returns the error that later reads return
+// too. The caller has the read turn.
+func (c *Conn) readFailed(err error) error {
+	if dead := c.killed(); dead != nil {
+		err = dead // what the network says of it is of no interest
+	}
+	c.r.err = err
+	c.readTurn.end(err)
+
+	// "the endpoint SHOULD send a Close frame with an appropriate status code
+	// before proceeding to _Close the WebSocket Connection_" (section 7.1.7)
+	var broken *ProtocolError
+	if errors.As(err, &broken) {
+		c.w.reply(CloseMessage, FormatCloseMessage(broken.Code, cutReason(broken.Reason)))
+	} else if errors.Is(err, ErrReadLimit) {
+		c.w.reply(CloseMessage, FormatCloseMessage(CloseMessageTooBig, ""))
+	}
+
+	c.mu.Lock()
+	c.peerDone = true
+	if c.w.owing() {
+		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(err) })
+	}
+	c.mu.Unlock()
+	c.over(err)
+	c.lingerIfDone()
+	return err
+}
+
+// Close closes the connection without a closing handshake. What we owe the peer
+// by the protocol, a pong or the answer to its close frame, is still sent if
+// that takes no longer than a second. Reads and writes in progress return an
+// error that matches net.ErrClosed. Another Close does nothing.
+//
+// Shutdown takes leave of the peer first.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.dead != nil {
+		c.mu.Unlock()
+		return nil
+	}
+	c.dead = errClosed
+	c.mu.Unlock()
+
+	c.over(errClosed)
+	c.readTurn.end(errClosed)
+	if c.w.owing() {
+		c.readDeadline.takeOver(longAgo) // readers do not wait for it
+		c.w.settle(time.Now().Add(closePatience))
+	}
+	c.w.turn.end(errClosed)
+
+	c.mu.Lock()
+	lingering := c.lingering
+	c.mu.Unlock()
+	if lingering {
+		return nil
+	}
+	return c.nc.Close()
+}
+
+// Shutdown performs the closing handshake (RFC 6455, section 7.1.2) and closes
+// the connection: it sends a close frame with the code and the reason, waits for
+// the peer's, and calls Close. It takes no longer than ctx allows or, where ctx
+// has no deadline, Options.CloseTimeout; then the connection is dropped and the
+// error is context.Cause(ctx), or one that matches os.ErrDeadlineExceeded.
+//
+// Code 0 is CloseNormalClosure. A code that may not be sent (1004, 1005, 1006,
+// 1015, and those that RFC 6455, section 7.4 leaves undefined) is an error, and
+// nothing happens. A reason of more than 123 bytes is shortened.
+//
+// If somebody is reading, messages still go to them until the peer's close frame
+// comes; otherwise they are discarded. While a handler of Serve runs, Shutdown
+// sends the close frame and returns nil at once, for only the loop can see the
+// answer; the loop finishes the handshake.
+func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
+	if code == 0 {
+		code = CloseNormalClosure
+	}
+	if !validCloseCode(code) {
+		return fmt.Errorf("websocket: close code %d may not be sent", code)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.closeTimeout, errCloseTimeout)
+		defer cancel()
+	}
+	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
+	defer stop()
+
+	err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
+	if err != nil && !errors.Is(err, ErrCloseSent) {
+		_ = c.Close() // the error to report is the one before
+		return err
+	}
+	if c.handling.Load() {
+		return nil
+	}
+	c.awaitReaders(ctx)
+	err = c.read(ctx, func() error {
+		c.supersede()
+		for {
+			if _, err := c.r.next(-1); err != nil {
+				return err
+			}
+		}
+	})
+	if closeErr := c.Close(); closedByPeer(err) {
+		return closeErr
+	}
+	return err
+}
+
+// closedByPeer reports whether the peer's close frame came.
+func closedByPeer(err error) bool {
+	var e *CloseError
+	return errors.As(err, &e) && e.Code != CloseAbnormalClosure
+}
+
+// awaitReaders returns when the connection has nothing more to read, or when
+// nobody seems to read any more: somebody who has just got a message, or is in
+// the middle of one, is given a moment to come back for more.
+func (c *Conn) awaitReaders(ctx context.Context) {
+	if c.readTurn.try(begin) {
+		idle := c.r.in.message == 0
+		c.readTurn.release()
+		if idle {
+			return
+		}
+	}
+	tick := time.NewTicker(readerGrace)
+	defer tick.Stop()
+	for last := c.readTurn.given(); ; {
+		select {
+		case <-c.Context().Done():
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		given := c.readTurn.given()
+		if given == last && c.readTurn.try(begin) {
+			c.readTurn.release()
+			return
+		}
+		last = given
+	}
+}
+
+// farewell closes the connection in the way that the outcome of serving it calls
+// for. No second close frame is sent.
+func (c *Conn) farewell(err error) {
+	var (
+		closed *CloseError
+		broken *ProtocolError
+		code   = CloseInternalServerErr
+		reason string
+	)
+	switch {
+	case err == nil:
+		code = CloseNormalClosure
+	case errors.As(err, &closed):
+		if validCloseCode(closed.Code) {
+			code, reason = closed.Code, closed.Text
+		}
+	case errors.As(err, &broken):
+		if validCloseCode(broken.Code) {
+			code = broken.Code
+		}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		code = CloseGoingAway
+	}
+	_ = c.Shutdown(context.Background(), code, reason) // the outcome is err; whether the peer heard of it is its affair
+	_ = c.Close()                                      // as above
+}
+
+// lingerIfDone hands the network connection over to linger when both ends have
+// said their last words.
+func (c *Conn) lingerIfDone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.peerDone || c.lingering || !c.w.closeSent() {
+		return
+	}
+	c.lingering = true
+	if c.drop != nil {
+		c.drop.Stop()
+	}
+	go c.linger()
+}
+
+var lingerBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
+
+// linger closes the network connection in such a way that our last words reach
+// the peer: if input is left unread when a TCP connection is closed, the peer
+// gets a reset, which may overtake them. It runs on a goroutine of its own, for a
+// moment at the end of a connection's life, since the reader whose error began
+// it must not wait.
+//
+// A server ends the TCP connection itself. A client whose closing handshake was
+// complete leaves that to the server for a while, so that the server holds the
+// TIME_WAIT state as RFC 6455, section 7.1.1 wants it.
+func (c *Conn) linger() {
+	defer c.nc.Close()
+	wait := lingerTime
+	if c.negotiated.Server || !c.r.in.closed {
+		half, ok := c.nc.(interface{ CloseWrite() error })
+		if ok && half.CloseWrite() != nil {
+			return
+		}
+		if !ok && c.r.in.closed {
+			return // the peer sends nothing after its close frame
+		}
+	} else {
+		wait = c.closeTimeout
+	}
+	c.readDeadline.takeOver(time.Now().Add(wait))
+	buf := lingerBuffers.Get().(*[8 << 10]byte)
+	defer lingerBuffers.Put(buf)
+	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(c.nc, lingerBytes), buf[:])
+}

@@ -1,0 +1,295 @@
+package websocket
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"sync"
+	"time"
+)
+
+// Control frames: the handlers for those that come, those that the program
+// sends, pings that wait for their pong, and keepalive.
+
+// handlers are what a program has set to be called for control frames; nil is
+// the default of each.
+type handlers struct {
+	mu    sync.Mutex
+	ping  func(appData string) error
+	pong  func(appData string) error
+	close func(code int, text string) error
+}
+
+// SetPingHandler sets the handler for pings; nil is the default, which answers
+// with a pong of the same payload (RFC 6455, section 5.5.2). Handlers run on the
+// goroutine that reads, and an error of theirs ends the reading with that error.
+// They must not read from the connection.
+func (c *Conn) SetPingHandler(h func(appData string) error) {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	c.handlers.ping = h
+}
+
+// SetPongHandler sets the handler for pongs; nil is the default, which does
+// nothing. It runs as a ping handler does.
+func (c *Conn) SetPongHandler(h func(appData string) error) {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	c.handlers.pong = h
+}
+
+// SetCloseHandler sets the handler for the peer's close frame; nil is the
+// default, which answers with the same code and reason (RFC 6455, section
+// 5.5.1). The code is CloseNoStatusReceived if the frame had none. The handler
+// runs as a ping handler does, before the read returns its *CloseError; an error
+// of the handler is returned in place of that. A handler that does not send a
+// close frame leaves that to the program.
+func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	c.handlers.close = h
+}
+
+// PingHandler returns the handler for pings.
+func (c *Conn) PingHandler() func(appData string) error {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	if h := c.handlers.ping; h != nil {
+		return h
+	}
+	return func(appData string) error {
+		c.w.reply(PongMessage, []byte(appData))
+		return nil
+	}
+}
+
+// PongHandler returns the handler for pongs.
+func (c *Conn) PongHandler() func(appData string) error {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	if h := c.handlers.pong; h != nil {
+		return h
+	}
+	return func(string) error { return nil }
+}
+
+// CloseHandler returns the handler for the peer's close frame.
+func (c *Conn) CloseHandler() func(code int, text string) error {
+	c.handlers.mu.Lock()
+	defer c.handlers.mu.Unlock()
+	if h := c.handlers.close; h != nil {
+		return h
+	}
+	return func(code int, text string) error {
+		c.w.reply(CloseMessage, FormatCloseMessage(code, cutReason(text)))
+		return nil
+	}
+}
+
+func (c *Conn) onPing(p []byte) error { return c.PingHandler()(string(p)) }
+
+func (c *Conn) onPong(p []byte) error {
+	c.pings.answered(p)
+	return c.PongHandler()(string(p))
+}
+
+func (c *Conn) onClose(code int, reason string) error {
+	c.closedFirst = c.w.closeSent()
+	return c.CloseHandler()(code, reason)
+}
+
+// WriteControl sends a control frame with at most 125 bytes of payload by the
+// deadline; the zero time is none. It may go between the fragments of a message.
+// The payload of a close frame is made by FormatCloseMessage; after it, writes
+// return ErrCloseSent.
+//
+// If the frame could not have its turn before the deadline, the error matches
+// os.ErrDeadlineExceeded and the connection is as it was. The other errors are
+// those of WriteMessage.
+func (c *Conn) WriteControl(messageType int, data []byte, deadline time.Time) error {
+	if !isControl(messageType) {
+		return errBadMessageType
+	}
+	if err := checkOutgoing(messageType, len(data)); err != nil {
+		return err
+	}
+	return c.w.control(context.Background(), messageType, data, deadline)
+}
+
+// pings are the calls of Ping that wait for their pong.
+type pings struct {
+	mu      sync.Mutex
+	waiting map[[8]byte]chan time.Time // by payload; nil before the first
+}
+
+// expect returns the payload of a new ping and a channel for the time of its
+// pong.
+func (ps *pings) expect() (id [8]byte, pong chan time.Time) {
+	_, _ = rand.Read(id[:]) // never fails: it ends the program first
+	pong = make(chan time.Time, 1)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.waiting == nil {
+		ps.waiting = make(map[[8]byte]chan time.Time)
+	}
+	ps.waiting[id] = pong
+	return id, pong
+}
+
+func (ps *pings) forget(id [8]byte) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	delete(ps.waiting, id)
+}
+
+func (ps *pings) answered(p []byte) {
+	if len(p) != len([8]byte{}) {
+		return
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if pong, ok := ps.waiting[[8]byte(p)]; ok {
+		pong <- time.Now()
+		delete(ps.waiting, [8]byte(p))
+	}
+}
+
+// Ping sends a ping and waits for its pong, which comes only while somebody is
+// reading. It returns the time between the two. Several Pings may wait at once.
+//
+// The error is context.Cause(ctx) when ctx ends first, the cause of c.Context
+// when the connection does, or one of WriteControl.
+func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
+	id, pong := c.pings.expect()
+	defer c.pings.forget(id)
+	sent := time.Now()
+	if err := c.w.control(ctx, PingMessage, id[:], c.w.byTimeout()); err != nil {
+		return 0, err
+	}
+	select {
+	case at := <-pong:
+		return at.Sub(sent), nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-c.Context().Done():
+		return 0, context.Cause(c.Context())
+	}
+}
+
+// keepalive pings a silent peer and fails the connection if it stays silent. It
+// is a timer, not a goroutine.
+type keepalive struct {
+	interval time.Duration // of silence before a ping; 0 is no keepalive
+	timeout  time.Duration // of further silence before the connection fails
+
+	c       *Conn
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+	heard   time.Time // when the peer was last heard
+	waiting time.Time // since when a read waits for it, zero while none does
+	pinged  time.Time // when it was first pinged since it was heard, zero if it was not
+}
+
+func (k *keepalive) start(c *Conn, opts Options) {
+	if opts.PingInterval <= 0 {
+		return
+	}
+	k.c = c
+	k.interval = opts.PingInterval
+	k.timeout = positive(opts.PingTimeout, opts.PingInterval)
+	k.heard = time.Now()
+	c.r.src = &listener{src: c.nc, k: k}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.timer = time.AfterFunc(k.interval, k.tick)
+}
+
+func (k *keepalive) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stopped = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+}
+
+// tick does what is due and sets the timer for what comes next.
+func (k *keepalive) tick() {
+	now := time.Now()
+	// A ping that finds somebody writing is not sent: the write deadline
+	// watches over them, and a peer that was not asked owes no answer.
+	pinged := k.wantsPing(now) && k.c.w.probe()
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return
+	}
+	if pinged && k.pinged.IsZero() && !k.heard.After(now) {
+		k.pinged = now
+	}
+	next := k.next(now)
+	if next <= 0 {
+		k.stopped = true
+		go k.c.kill(errSilent) // closing may take a while, and a timer must not
+		return
+	}
+	k.timer.Reset(next)
+}
+
+// wantsPing reports whether the peer has been silent for long enough. While the
+// program is too busy to read, pings go on: what is between us and the peer may
+// have an eye on silence too.
+func (k *keepalive) wantsPing(now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.stopped && now.Sub(k.heard) >= k.interval && (k.pinged.IsZero() || k.waiting.IsZero())
+}
+
+// next returns how long nothing is to be done, 0 or less when the connection
+// has failed.
+func (k *keepalive) next(now time.Time) time.Duration {
+	if left := k.interval - now.Sub(k.heard); left > 0 {
+		return left
+	}
+	if k.pinged.IsZero() || k.waiting.IsZero() {
+		return k.interval
+	}
+	since := k.pinged
+	if k.waiting.After(since) {
+		since = k.waiting // what the peer said before may have waited in the socket
+	}
+	return k.timeout - now.Sub(since)
+}
+
+// wait notes that a read waits for the peer.
+func (k *keepalive) wait() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = time.Now()
+}
+
+// hear notes that the read is over, and whether it brought anything.
+func (k *keepalive) hear(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.waiting = time.Time{}
+	if n > 0 {
+		k.heard = time.Now()
+		k.pinged = time.Time{}
+	}
+}
+
+// A listener tells keepalive of the reads that pass through it.
+type listener struct {
+	src io.Reader
+	k   *keepalive
+}
+
+func (l *listener) Read(p []byte) (n int, err error) {
+	l.k.wait()
+	n, err = l.src.Read(p)
+	l.k.hear(n)
+	return n, err
+}

@@ -1,0 +1,129 @@
+// Package websocket implements the WebSocket protocol, RFC 6455, for servers and
+// clients.
+//
+// It has the vocabulary of github.com/gorilla/websocket: a program written for
+// that package builds after its import path is changed. See "Coming from
+// gorilla/websocket" below for what behaves differently.
+//
+// # Overview
+//
+// A Conn is a WebSocket connection. A server gets one from an Upgrader:
+//
+//	var upgrader websocket.Upgrader
+//
+//	func echo(c *websocket.Conn, r *http.Request) error {
+//		return c.Serve(r.Context(), func(m websocket.Message) error {
+//			return c.WriteMessage(m.Type, m.Data)
+//		})
+//	}
+//
+//	http.Handle("/echo", upgrader.Handler(echo))
+//
+// A client gets one from a Dialer:
+//
+//	c, _, err := websocket.DefaultDialer.DialContext(ctx, "wss://example.com/echo", nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer c.Close()
+//
+// Both are configured by struct literals whose zero value works and is safe. What
+// they share stands in Options:
+//
+//	upgrader := websocket.Upgrader{Options: websocket.Options{ReadLimit: 1 << 20}}
+//
+// # Terminology
+//
+// The words are those of RFC 6455. A frame is a header and a payload. A message
+// is made of one frame, or of several fragments of which all but the first are
+// continuations. Text and binary frames carry messages; close, ping and pong are
+// control frames, which may stand between the fragments of a message. The peer
+// is the other end.
+//
+// # Reading
+//
+// ReadMessage reads a message as a whole, and ReadMessageContext into memory of
+// the caller's. Messages is an iterator over them, and Serve a loop that calls a
+// handler and takes leave of the peer at the end. NextReader reads a message of
+// any size piece by piece. One of them has to run for the control frames of the
+// peer to be seen and answered.
+//
+// A read deadline that passes, or a context that ends, while a connection waits
+// for a message costs nothing: reading may go on afterwards. Within a message the
+// connection fails. All other errors are final, and later reads return them again.
+//
+// Messages that are read as a whole are limited to DefaultReadLimit bytes, unless
+// Options.ReadLimit or SetReadLimit says otherwise. A larger one fails the
+// connection with close code 1009 and ErrReadLimit.
+//
+// # Writing
+//
+// WriteMessage sends a message as one frame; WriteMessageContext does so with a
+// context. NextWriter sends one piece by piece, in fragments. WritePreparedMessage
+// sends one that was encoded before to many connections, and WriteJSON a value.
+//
+// SetWriteDeadline or Options.WriteTimeout bound how long a peer that does not
+// read can hold a writer up.
+//
+// # Concurrency
+//
+// Every method may be called concurrently. Messages of several goroutines do not
+// interleave: writers take turns in the order of asking, and control frames may
+// go between the fragments of a message. Readers take turns too. Handlers of
+// control frames run on the goroutine that reads and must not read themselves.
+//
+// # Control frames
+//
+// While somebody reads, a ping is answered with a pong and a close frame with a
+// close frame of the same code and reason. SetPingHandler, SetPongHandler and
+// SetCloseHandler put something else in the place of that. Ping measures the
+// round trip. Options.PingInterval and Options.PingTimeout keep a silent
+// connection alive and notice a peer that is gone.
+//
+// # Closing
+//
+// Shutdown performs the closing handshake and Close drops the connection. The
+// states that the WebSocket of browsers knows are these:
+//
+//	CONNECTING  while Dial, or Upgrade, has not returned
+//	OPEN        there is a Conn
+//	CLOSING     after WriteControl with a close frame, or during Shutdown: writes return ErrCloseSent
+//	CLOSED      reads return a *CloseError, and Context is done
+//
+// Reads end with a *CloseError when the peer closed the connection. Its code is
+// 1006 if the network connection ended without a close frame. They end with a
+// *ProtocolError when the peer broke the protocol, and was told so. The errors of
+// the network are passed on: errors.Is finds net.ErrClosed and
+// os.ErrDeadlineExceeded in them.
+//
+// # Origins
+//
+// Browsers let any page open a WebSocket to any server, with the cookies of that
+// server. An Upgrader therefore refuses a request whose Origin header names
+// another host than its own, unless Upgrader.AllowedOrigins or
+// Upgrader.CheckOrigin admits it. Requests without the header do not come from a
+// browser and are not refused. Upgrader.AllowedHosts is a defence against DNS
+// rebinding.
+//
+// # Compression
+//
+// This version does not speak permessage-deflate yet. EnableCompression and
+// Options.Compression are accepted and are of no effect. Other extensions are not
+// supported.
+//
+// # Coming from gorilla/websocket
+//
+// Every exported identifier of its version 1.5.3 is here. What is different:
+//
+//   - Concurrent writes take turns instead of a panic, and the thousandth read of
+//     a failed connection returns its error instead of a panic.
+//   - A read that timed out before a message began may be repeated.
+//   - There is a default limit for messages read as a whole, and default timeouts
+//     for handshakes.
+//   - Text has to be UTF-8 (Options.AllowInvalidUTF8 turns that off). Lengths that
+//     are not in their shortest form, close payloads of one byte, and subprotocols
+//     and extensions that were not offered are refused.
+//   - The answer to a close frame repeats the reason too.
+//   - After the closing handshake the network connection is closed by itself.
+//   - IsCloseError and IsUnexpectedCloseError see through wrapped errors.
+package websocket

@@ -1,0 +1,344 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/duplexkit/websocket/internal/utf8"
+	"github.com/duplexkit/websocket/internal/xor"
+)
+
+// This file holds the other direction: what the peer sends. From top to bottom:
+// the reader and its state; a message as a whole; a message piece by piece;
+// frames; bytes. A reader is used by one goroutine at a time, who has the turn.
+
+// DefaultReadLimit is the largest message, in bytes, that is read as a whole
+// where no limit was set.
+const DefaultReadLimit = 32 << 20
+
+// ErrReadLimit is returned by reads when a message is larger than the limit. The
+// peer was sent close code 1009, and the connection is of no more use.
+var ErrReadLimit = errors.New("websocket: read limit exceeded")
+
+// controls is where a reader hands up the control frames that it meets, in the
+// order of their arrival. The payload is lent for the time of the call. An error
+// ends the reading.
+type controls interface {
+	onPing(p []byte) error
+	onPong(p []byte) error
+	onClose(code int, reason string) error
+}
+
+type reader struct {
+	src     io.Reader
+	up      controls
+	anyText bool // text need not be UTF-8
+	lenient bool // a timeout within a message does no harm, for nobody waits for it as a whole
+
+	buf      []byte // what was read from src; nil until the first need
+	size     int    // bytes of buf
+	pos, end int    // buf[pos:end] waits to be used
+
+	in     inbound
+	err    error // why nothing can be read any more
+	kind   int   // the type of the last message that began
+	room   int64 // bytes that the message may still bring, negative for any number
+	text   bool  // the message is text that has to be UTF-8
+	valid  utf8.Validator
+	fin    bool    // the frame at hand is the last of its message
+	left   int64   // bytes of its payload that are still to come
+	masked bool    // its payload is masked,
+	key    [4]byte // with this masking key,
+	keyPos int     // continuing at this position
+}
+
+// next goes to the beginning of the next message and returns its type. limit is
+// in bytes, negative for none. What is unread of the message before is
+// discarded.
+func (r *reader) next(limit int64) (messageType int, err error) {
+	r.text = false // nobody sees the rest
+	for r.in.message != 0 {
+		if err := r.skip(); err != nil {
+			return 0, err
+		}
+	}
+	r.room = limit
+	if err := r.advance(); err != nil {
+		return 0, err
+	}
+	return r.kind, nil
+}
+
+// message reads the next message as a whole and appends it to dst. When it fails
+// within the message it returns the type and what was received until then;
+// before, the type is 0.
+func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, err error) {
+	messageType, err = r.next(limit)
+	if err != nil {
+		return 0, dst, err
+	}
+	p, err = r.rest(dst)
+	return messageType, p, err
+}
+
+// newMessage is message into memory of its own, allocated once: when the message
+// is there, whatever length its header claims before.
+func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) {
+	messageType, err = r.next(limit)
+	if err != nil {
+		return 0, nil, err
+	}
+	if r.fin && r.left <= int64(r.end-r.pos) {
+		p = make([]byte, 0, r.left)
+		p, err = r.rest(p)
+		return messageType, p, err
+	}
+	pooled := gatherBuffers.Get().(*[]byte)
+	defer gatherBuffers.Put(pooled)
+	gathered, err := r.rest((*pooled)[:0])
+	p = append(make([]byte, 0, len(gathered)), gathered...)
+	if cap(gathered) <= maxPooled {
+		*pooled = gathered
+	}
+	return messageType, p, err
+}
+
+// maxPooled is the largest buffer, in bytes, that is kept for other messages.
+const maxPooled = 1 << 20
+
+var gatherBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// rest appends what is to come of the message at hand to dst.
+func (r *reader) rest(dst []byte) ([]byte, error) {
+	for r.in.message != 0 {
+		if r.left == 0 {
+			if err := r.advance(); err != nil {
+				return dst, err
+			}
+			if r.in.fragments > maxFragments {
+				return dst, r.fail(errFragments)
+			}
+			continue
+		}
+		dst = grow(dst, r.left)
+		n, err := r.payload(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
+}
+
+// grow makes room at the end of a full dst for some of the bytes that a header
+// announced: as many as have come already, and 4 KiB, so that memory follows
+// what was sent and not what was claimed.
+func grow(dst []byte, announced int64) []byte {
+	if len(dst) < cap(dst) {
+		return dst
+	}
+	more := int(min(announced, int64(max(len(dst), 4<<10))))
+	return append(make([]byte, 0, len(dst)+more), dst...)
+}
+
+// read reads from the message at hand. The error is io.EOF at its end.
+func (r *reader) read(p []byte) (n int, err error) {
+	for r.in.message != 0 {
+		if len(p) == 0 {
+			return 0, nil
+		}
+		if r.left > 0 {
+			return r.payload(p)
+		}
+		if err := r.advance(); err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.EOF
+}
+
+// skip takes a step towards the end of the message at hand.
+func (r *reader) skip() error {
+	if r.left == 0 {
+		return r.advance()
+	}
+	if r.pos == r.end {
+		if err := r.fill(); err != nil {
+			return r.fail(err)
+		}
+	}
+	n := int(min(r.left, int64(r.end-r.pos)))
+	r.pos += n
+	return r.used(n)
+}
+
+// advance goes to the next data frame. The control frames on the way are handed
+// up, each in one piece: until it is whole its bytes stay in the buffer, and a
+// timeout loses nothing.
+func (r *reader) advance() error {
+	for r.err == nil {
+		h, n, err := ParseFrameHeader(r.buf[r.pos:r.end])
+		if err == io.ErrUnexpectedEOF {
+			err = r.fill()
+			if err == nil {
+				continue
+			}
+		} else if err == nil {
+			err = r.in.accept(h)
+		}
+		if err != nil {
+			return r.fail(err)
+		}
+		if !isControl(h.Opcode) {
+			r.pos += n
+			return r.begin(h)
+		}
+		for r.end-r.pos < n+int(h.Length) {
+			if err := r.fill(); err != nil {
+				return r.fail(err)
+			}
+		}
+		p := r.buf[r.pos+n:][:h.Length]
+		r.pos += n + len(p)
+		if h.Masked {
+			xor.Mask(h.MaskKey, 0, p)
+		}
+		r.err = r.control(h.Opcode, p)
+	}
+	return r.err
+}
+
+// control hands a control frame up. After a close frame there is nothing more to
+// read: "after receiving a control frame indicating the connection should be
+// closed, a peer discards any further data received" (section 1.4).
+func (r *reader) control(opcode int, p []byte) error {
+	switch opcode {
+	case PingMessage:
+		return r.up.onPing(p)
+	case PongMessage:
+		return r.up.onPong(p)
+	}
+	code, reason, err := parseClosePayload(p)
+	if err != nil {
+		return err
+	}
+	r.in.closed = true
+	if err := r.up.onClose(code, reason); err != nil {
+		return err
+	}
+	return &CloseError{Code: code, Text: reason}
+}
+
+// begin takes over the header of a data frame.
+func (r *reader) begin(h FrameHeader) error {
+	if h.Opcode != opContinuation {
+		r.kind = h.Opcode
+		r.text = h.Opcode == TextMessage && !r.anyText
+		r.valid.Reset()
+	}
+	r.fin, r.left = h.Fin, h.Length
+	r.masked, r.key, r.keyPos = h.Masked, h.MaskKey, 0
+	if r.room >= 0 {
+		if h.Length > r.room {
+			return r.fail(ErrReadLimit)
+		}
+		r.room -= h.Length
+	}
+	return r.used(0)
+}
+
+// payload reads what is at hand of the frame's payload, at most len(p) bytes.
+func (r *reader) payload(p []byte) (n int, err error) {
+	p = p[:min(int64(len(p)), r.left)]
+	switch {
+	case r.pos < r.end:
+		n = r.take(p)
+	case len(p) >= r.size:
+		if n, err = r.receive(p); err != nil {
+			return 0, r.fail(err)
+		}
+	default:
+		if err = r.fill(); err != nil {
+			return 0, r.fail(err)
+		}
+		n = r.take(p)
+	}
+	if r.masked {
+		r.keyPos = xor.Mask(r.key, r.keyPos, p[:n])
+	}
+	if r.text && !r.valid.Write(p[:n]) {
+		return n, r.fail(errInvalidUTF8)
+	}
+	return n, r.used(n)
+}
+
+// used notes that n bytes of the frame's payload are done with.
+func (r *reader) used(n int) error {
+	r.left -= int64(n)
+	if r.left > 0 || !r.fin {
+		return nil
+	}
+	if r.text && !r.valid.Done() {
+		return r.fail(errInvalidUTF8) // it ends within a character
+	}
+	r.in.end()
+	return nil
+}
+
+// fail makes err the end of reading, unless it is a timeout and nothing is lost
+// by asking again.
+func (r *reader) fail(err error) error {
+	if isTimeout(err) && (r.in.message == 0 || r.lenient) {
+		return err
+	}
+	r.err = err
+	return err
+}
+
+// isTimeout reports whether err is a deadline of ours. ETIMEDOUT, a peer that
+// TCP has given up, is a timeout too in the eyes of the net package, but not here.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// take moves bytes from the buffer to p.
+func (r *reader) take(p []byte) int {
+	n := copy(p, r.buf[r.pos:r.end])
+	r.pos += n
+	return n
+}
+
+// fill reads more into the buffer, which has room for any header and any control
+// frame.
+func (r *reader) fill() error {
+	if r.buf == nil {
+		r.buf = make([]byte, r.size)
+	}
+	if r.pos > 0 {
+		r.end = copy(r.buf, r.buf[r.pos:r.end])
+		r.pos = 0
+	}
+	n, err := r.receive(r.buf[r.end:])
+	r.end += n
+	return err
+}
+
+// receive reads at least one byte into p, or returns an error.
+func (r *reader) receive(p []byte) (n int, err error) {
+	const patience = 100 // reads that bring nothing, as in bufio
+	for range patience {
+		n, err = r.src.Read(p)
+		if n > 0 {
+			return n, nil // src says it again if it has an error
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF { // the latter is TLS cut off
+			// "If [...] no Close control frame was received [...], The WebSocket
+			// Connection Close Code is considered to be 1006" (section 7.1.5)
+			return 0, &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}

@@ -1,0 +1,123 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// Message is a message as loops hand it out.
+type Message struct {
+	Type int    // TextMessage or BinaryMessage
+	Data []byte // the payload; valid until the loop or the handler moves on
+}
+
+// keptBuffer is the largest buffer, in bytes, that a loop keeps from one message
+// to the next.
+const keptBuffer = 64 << 10
+
+// Messages returns an iterator over the messages that come. It ends silently
+// when the peer closes the connection with CloseNormalClosure or CloseGoingAway;
+// any other error of ReadMessageContext is handed out once, with a zero Message,
+// and ends it. Breaking off leaves the connection open. The Data of a message is
+// valid until the next one is asked for.
+//
+//	for m, err := range c.Messages(ctx) {
+//		if err != nil {
+//			return err
+//		}
+//		...
+//	}
+func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		buf := make([]byte, 0, 512)
+		for {
+			messageType, p, err := c.ReadMessageContext(ctx, buf[:0])
+			if err != nil {
+				if !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
+					yield(Message{}, err)
+				}
+				return
+			}
+			if !yield(Message{Type: messageType, Data: p}, nil) {
+				return
+			}
+			if buf = p; cap(buf) > keptBuffer {
+				buf = make([]byte, 0, 512)
+			}
+		}
+	}
+}
+
+// Serve reads messages and calls handle with each, on this goroutine, until the
+// connection or ctx ends or handle returns an error. Then it takes leave of the
+// peer and closes the connection. m.Data is lent to handle until it returns.
+// Handle may write to the connection, and Close or Shutdown it; reading from it
+// inside handle blocks for ever.
+//
+// Serve returns nil when the peer closed the connection with CloseNormalClosure
+// or CloseGoingAway, or when it was ended from here by Close or Shutdown; the
+// error of handle; context.Cause(ctx); or the error of ReadMessage.
+//
+// The close frame that it sends, unless one was sent before: CloseGoingAway when
+// ctx ended; the code and text of a *CloseError and the code of a *ProtocolError
+// that handle returned (or CloseInternalServerErr if the code may not be sent);
+// CloseInternalServerErr, with no reason, for other errors of handle.
+func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
+	err, outcome := c.serve(ctx, handle)
+	c.farewell(outcome)
+	return err
+}
+
+// serve is the loop of Serve. It returns what Serve returns, and the outcome that
+// the peer is told of.
+func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, outcome error) {
+	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
+		return c.loopEnd(ctx, err)
+	}
+	defer c.readTurn.release()
+	defer c.interruptible(ctx)()
+
+	var hurry *time.Timer
+	buf := make([]byte, 0, 512)
+	for {
+		c.supersede()
+		messageType, p, err := c.r.message(buf[:0], c.wholeLimit())
+		if err != nil {
+			return c.loopEnd(ctx, c.judge(ctx, err))
+		}
+		if err := c.handle(handle, Message{Type: messageType, Data: p}); err != nil {
+			return err, err
+		}
+		if hurry == nil && c.w.closeSent() {
+			// A Shutdown within handle has left the rest to this loop.
+			hurry = time.AfterFunc(c.closeTimeout, func() { c.kill(errCloseTimeout) })
+			defer hurry.Stop()
+		}
+		if buf = p; cap(buf) > keptBuffer {
+			buf = make([]byte, 0, 512)
+		}
+	}
+}
+
+// handle calls the handler, and lets Shutdown know while it runs.
+func (c *Conn) handle(handle func(m Message) error, m Message) error {
+	c.handling.Store(true)
+	defer c.handling.Store(false)
+	return handle(m)
+}
+
+// loopEnd sorts the ways in which reading ends. The caller has, or had, the read
+// turn.
+func (c *Conn) loopEnd(ctx context.Context, err error) (_, outcome error) {
+	switch {
+	case IsCloseError(err, CloseNormalClosure, CloseGoingAway):
+		return nil, nil
+	case closedByPeer(err) && c.closedFirst, errors.Is(err, errClosed):
+		return nil, nil // the program ended it
+	case ctx.Err() != nil && err == context.Cause(ctx):
+		return err, &CloseError{Code: CloseGoingAway}
+	}
+	return err, err
+}

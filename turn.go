@@ -1,0 +1,201 @@
+package websocket
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A turn is the right to use one direction of a connection. Turns are given in
+// the order of asking and can be waited for with a deadline or a context. While
+// a message lies open on the wire, half sent, those who would begin another
+// stand back for those who would not.
+//
+// The mutex is held for a few instructions, never during I/O.
+type turn struct {
+	mu    sync.Mutex
+	taken bool      // somebody has the turn
+	open  bool      // the first fragments of a message were sent, the last was not
+	count uint64    // how often the turn was given
+	ended error     // why no turn is given any more, nil while it is
+	queue []*waiter // who waits, in the order of asking
+}
+
+// purpose is what a turn is wanted for.
+type purpose int
+
+const (
+	begin    purpose = iota // to begin a message
+	fragment                // to go on with the message that is open
+	control                 // for a control frame, which may stand between fragments (RFC 6455, section 5.4)
+)
+
+// purposeOf tells what a frame with this opcode needs the turn for.
+func purposeOf(opcode int) purpose {
+	switch {
+	case isControl(opcode):
+		return control
+	case opcode == opContinuation:
+		return fragment
+	}
+	return begin
+}
+
+type waiter struct {
+	want  purpose
+	given chan struct{} // closed when the wait is over
+	err   error         // why the turn was not given; written before given is closed
+}
+
+// openPatience is how long a message waits for another one that lies open when
+// no deadline says so: somebody may have forgotten to close a NextWriter.
+const openPatience = 5 * time.Second
+
+// try takes the turn if that takes no waiting, and reports whether it did.
+func (t *turn) try(want purpose) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tryLocked(want)
+}
+
+func (t *turn) tryLocked(want purpose) bool {
+	if t.taken || t.ended != nil || t.open && want == begin {
+		return false
+	}
+	t.taken = true
+	t.count++
+	return true
+}
+
+// take waits for the turn until ctx is done or the deadline, zero for none,
+// has come. It returns context.Cause, a timeoutError, or what the turns ended
+// with.
+func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error {
+	t.mu.Lock()
+	if t.ended != nil {
+		defer t.mu.Unlock()
+		return t.ended
+	}
+	if t.tryLocked(want) {
+		t.mu.Unlock()
+		return nil
+	}
+	me := &waiter{want: want, given: make(chan struct{})}
+	t.queue = append(t.queue, me)
+	t.mu.Unlock()
+
+	patience := openPatience
+	if !deadline.IsZero() {
+		patience = time.Until(deadline)
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-me.given:
+			return me.err
+		case <-ctx.Done():
+			_, err := t.leave(me, func() error { return context.Cause(ctx) })
+			return err
+		case <-timer.C:
+			over, err := t.leave(me, func() error {
+				switch {
+				case t.open && want == begin:
+					return errMessageOpen
+				case !deadline.IsZero():
+					return errTurnTimeout
+				}
+				return nil // somebody is at work, which is no reason to give up
+			})
+			if over {
+				return err
+			}
+			timer.Reset(openPatience)
+		}
+	}
+}
+
+// leave ends the wait of w with the error that why gives, or lets it go on if
+// why gives none. If the wait was over already, that stands.
+func (t *turn) leave(w *waiter, why func() error) (over bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.queue, w)
+	if i < 0 {
+		return true, w.err
+	}
+	if err = why(); err == nil {
+		return false, nil
+	}
+	t.queue = slices.Delete(t.queue, i, i+1)
+	return true, err
+}
+
+// release gives the turn to the first who waits and may have it.
+func (t *turn) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseLocked()
+}
+
+func (t *turn) releaseLocked() {
+	t.taken = false
+	for i, w := range t.queue {
+		if t.tryLocked(w.want) {
+			t.queue = slices.Delete(t.queue, i, i+1)
+			close(w.given)
+			return
+		}
+	}
+}
+
+// setOpen notes whether a message lies open; who has the turn calls it.
+func (t *turn) setOpen(open bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = open
+}
+
+// end is endLocked for who has not the mutex.
+func (t *turn) end(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.endLocked(err)
+}
+
+// endLocked sends everybody who waits away with err, and all who come later.
+// Who has the turn keeps it. Only the first call counts.
+func (t *turn) endLocked(err error) {
+	if t.ended != nil {
+		return
+	}
+	t.ended = err
+	for _, w := range t.queue {
+		w.err = err
+		close(w.given)
+	}
+	t.queue = nil
+}
+
+// timeoutError is a deadline that passed. It is a net.Error and matches
+// os.ErrDeadlineExceeded.
+type timeoutError string
+
+func (e timeoutError) Error() string        { return "websocket: " + string(e) }
+func (e timeoutError) Timeout() bool        { return true }
+func (e timeoutError) Temporary() bool      { return true }
+func (e timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+const (
+	errTurnTimeout = timeoutError("write timeout")
+	errMessageOpen = timeoutError("write timeout: another message is open, its NextWriter was not closed")
+)
+
+// given returns how often the turn was given to somebody.
+func (t *turn) given() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.count
+}

@@ -1,0 +1,605 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/duplexkit/websocket/internal/xor"
+)
+
+// This file holds one direction of a connection: what we send. From top to
+// bottom: the writer and its state; whole messages; control frames; the control
+// frames that we owe the peer and that nobody waits for; frames and the bytes
+// on the wire; at the end messageWriter, a message written piece by piece.
+
+var (
+	errWriteClosed    = errors.New("websocket: write closed")
+	errBadMessageType = errors.New("websocket: bad write message type")
+	errInvalidControl = errors.New("websocket: invalid control frame")
+)
+
+// A writer sends messages and control frames. All its methods may be called
+// concurrently; whoever has the turn writes.
+type writer struct {
+	nc      net.Conn
+	server  bool          // which end we are: a client masks
+	size    int           // bytes of payload that a messageWriter gathers for one fragment
+	pool    BufferPool    // where a messageWriter borrows its buffer
+	timeout time.Duration // longest that a message may take, 0 is for ever
+
+	closed func()      // called when our close frame was sent
+	failed func(error) // called when the network took no more
+
+	turn turn
+	// The turn's mutex guards these.
+	deadline time.Time      // what the program set, zero for none
+	armed    time.Time      // the deadline that nc has
+	stream   *messageWriter // the message that NextWriter began last, nil after its end
+	pong     []byte         // the payload of the pong that we owe, nil for none
+	echo     []byte         // the payload of the close frame that we owe, nil for none
+	ping     bool           // keepalive wants to send a ping, and has the turn
+	replying bool           // a goroutine of ours has the turn and sends what we owe
+
+	out outbound // guarded by having the turn; Conn asks closeSent
+
+	// Scratch of whoever has the turn.
+	vec  [2][]byte
+	bufs net.Buffers
+}
+
+// setDeadline sets the time by which messages must be written; zero leaves it
+// to the timeout.
+func (w *writer) setDeadline(t time.Time) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	w.deadline = t
+}
+
+// until returns the time by which a message that begins now must be written.
+func (w *writer) until() time.Time {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if w.deadline.IsZero() {
+		return w.byTimeout()
+	}
+	return w.deadline
+}
+
+// byTimeout is until for frames that the program's deadline does not concern.
+func (w *writer) byTimeout() time.Time {
+	if w.timeout > 0 {
+		return time.Now().Add(w.timeout)
+	}
+	return time.Time{}
+}
+
+// err returns why nothing can be written any more, or nil.
+func (w *writer) err() error {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.turn.ended
+}
+
+// message sends p as one message of one frame.
+func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
+	return w.withTurn(ctx, opcode, w.until(), func() error {
+		return w.writeFrame(FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
+	})
+}
+
+// prepared sends a message whose frame is encoded already, which a server may
+// do since its frames bear no masking key.
+func (w *writer) prepared(opcode int, frame []byte) error {
+	return w.withTurn(context.Background(), opcode, w.until(), func() error {
+		_, err := w.nc.Write(frame)
+		return err
+	})
+}
+
+// control sends a control frame. It waits for its turn, but not for the end of
+// a message that is open.
+func (w *writer) control(ctx context.Context, opcode int, p []byte, deadline time.Time) error {
+	return w.withTurn(ctx, opcode, deadline, func() error {
+		return w.writeFrame(FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
+	})
+}
+
+// withTurn takes the turn for a frame with this opcode, calls write, which sends
+// it, and hands the turn on. An error of write is the end of this direction.
+func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, write func() error) error {
+	if err := w.turn.take(ctx, purposeOf(opcode), deadline); err != nil {
+		return err
+	}
+	defer w.release()
+	if !deadline.IsZero() && !time.Now().Before(deadline) {
+		return errTurnTimeout // nothing was sent, so nothing is lost
+	}
+	err := w.out.accept(opcode)
+	if err == nil {
+		err = w.arm(deadline)
+	}
+	if err == nil {
+		err = w.interruptible(ctx, write)
+	}
+	if err != nil {
+		return w.fail(err)
+	}
+	if w.out.closed {
+		w.close()
+	}
+	return nil
+}
+
+// interruptible calls write and makes it fail when ctx ends.
+func (w *writer) interruptible(ctx context.Context, write func() error) error {
+	if ctx.Done() == nil {
+		return write()
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		w.hurry(longAgo)
+	})
+	err := write()
+	if !stop() {
+		<-interrupted
+		if err != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	return err
+}
+
+// longAgo is a deadline that makes I/O in progress fail at once.
+var longAgo = time.Unix(1, 0)
+
+// arm sets the network connection's deadline for the writes that follow.
+func (w *writer) arm(deadline time.Time) error {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if deadline.Equal(w.armed) {
+		return nil
+	}
+	w.armed = deadline
+	return w.nc.SetWriteDeadline(deadline)
+}
+
+// hurry brings the deadline of a write in progress forward.
+func (w *writer) hurry(deadline time.Time) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if w.armed.IsZero() || deadline.Before(w.armed) {
+		w.armed = deadline
+		_ = w.nc.SetWriteDeadline(deadline) // best effort: the write may be over
+	}
+}
+
+// fail ends this direction with err and returns what it ended with, which is an
+// earlier error if there was one.
+func (w *writer) fail(err error) error {
+	w.turn.mu.Lock()
+	w.turn.endLocked(err)
+	err = w.turn.ended
+	w.turn.mu.Unlock()
+	w.failed(err)
+	return err
+}
+
+// close ends this direction after our close frame.
+func (w *writer) close() {
+	w.turn.end(ErrCloseSent)
+	w.closed()
+}
+
+// closeSent reports whether our close frame was sent.
+func (w *writer) closeSent() bool { return w.err() == ErrCloseSent }
+
+// reply sends a pong or the answer to a close frame without ever blocking the
+// caller, who is the reader: if somebody is writing, the frame is left for them
+// to send when their own is done. There is one place for each kind. A newer
+// pong takes the place of an older one, for an endpoint "MAY elect to send a
+// Pong frame for only the most recently processed Ping frame" (section 5.5.3).
+func (w *writer) reply(opcode int, p []byte) {
+	p = append(make([]byte, 0, len(p)), p...) // not nil, even if empty
+	w.turn.mu.Lock()
+	if opcode == CloseMessage {
+		w.echo = p
+	} else {
+		w.pong = p
+	}
+	free := w.turn.tryLocked(control)
+	w.turn.mu.Unlock()
+	if free {
+		w.release()
+	}
+}
+
+// probe sends an empty ping without ever blocking the caller, unless somebody is
+// writing. It reports whether it did.
+func (w *writer) probe() bool {
+	w.turn.mu.Lock()
+	w.ping = w.turn.tryLocked(control)
+	free := w.ping
+	w.turn.mu.Unlock()
+	if free {
+		w.release()
+	}
+	return free
+}
+
+// release sends what we owe and hands the turn on.
+func (w *writer) release() {
+	w.turn.mu.Lock()
+	if w.turn.ended != nil {
+		w.pong, w.echo, w.ping = nil, nil, false
+	}
+	if w.pong == nil && w.echo == nil && !w.ping {
+		w.turn.releaseLocked()
+		w.turn.mu.Unlock()
+		return
+	}
+	b, last := w.takeReplies()
+	w.replying = true
+	w.turn.mu.Unlock()
+
+	err := w.arm(w.byTimeout())
+	n := 0
+	if err == nil {
+		n, err = writeNonblocking(w.nc, b)
+	}
+	if err == nil && n < len(b) {
+		// The socket is full, or of a kind that knows no writing without
+		// blocking. This goroutine ends when the bytes are sent, at the
+		// deadline, or when the connection is closed.
+		go func() {
+			_, err := w.nc.Write(b[n:])
+			w.replied(err, last)
+		}()
+		return
+	}
+	w.replied(err, last)
+}
+
+// takeReplies encodes the frames that we owe. last says that a close frame is
+// among them. The caller has the turn and its mutex.
+func (w *writer) takeReplies() (b []byte, last bool) {
+	if w.ping {
+		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: PingMessage}, nil)
+	}
+	if w.pong != nil {
+		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: PongMessage, Length: int64(len(w.pong))}, w.pong)
+	}
+	if w.echo != nil {
+		last = w.out.accept(CloseMessage) == nil // always, for else this direction had ended
+		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: CloseMessage, Length: int64(len(w.echo))}, w.echo)
+	}
+	w.pong, w.echo, w.ping = nil, nil, false
+	return b, last
+}
+
+// replied ends what release began.
+func (w *writer) replied(err error, last bool) {
+	if err != nil {
+		_ = w.fail(err) // the next write reports it
+	} else if last {
+		w.close()
+	}
+	w.turn.mu.Lock()
+	w.replying = false
+	w.turn.mu.Unlock()
+	w.release()
+}
+
+// owing reports whether frames that we owe the peer are not sent yet.
+func (w *writer) owing() bool {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.turn.ended == nil && (w.pong != nil || w.echo != nil) || w.replying
+}
+
+// settle waits until what we owe the peer is sent, but not past the deadline.
+func (w *writer) settle(deadline time.Time) {
+	if w.owing() {
+		w.hurry(deadline)
+		if w.turn.take(context.Background(), control, deadline) == nil {
+			w.release()
+		}
+	}
+}
+
+const (
+	smallPayload = 4 << 10  // bytes up to which a payload is copied behind its header, to be sent by one call
+	maskChunk    = 64 << 10 // bytes that a client masks and sends at a time
+)
+
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([maxHeader + smallPayload]byte) }}
+	chunkBuffers = sync.Pool{New: func() any { return new([maskChunk]byte) }}
+)
+
+// writeFrame sends one frame. p is not changed. The caller has the turn.
+func (w *writer) writeFrame(h FrameHeader, p []byte) error {
+	switch {
+	case len(p) <= smallPayload:
+		buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
+		defer smallBuffers.Put(buf)
+		_, err := w.nc.Write(w.appendFrame(buf[:0], h, p))
+		return err
+	case w.server:
+		return w.writeVector(h, p)
+	}
+	return w.writeMasked(h, p)
+}
+
+// appendFrame encodes the frame with payload p at the end of dst.
+func (w *writer) appendFrame(dst []byte, h FrameHeader, p []byte) []byte {
+	if w.server {
+		return append(h.Append(dst), p...)
+	}
+	h.Masked, h.MaskKey = true, newMaskKey()
+	dst = append(h.Append(dst), p...)
+	xor.Mask(h.MaskKey, 0, dst[len(dst)-len(p):])
+	return dst
+}
+
+// writeVector sends header and payload from where they lie.
+func (w *writer) writeVector(h FrameHeader, p []byte) error {
+	buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
+	defer smallBuffers.Put(buf)
+	w.vec = [2][]byte{h.Append(buf[:0]), p}
+	w.bufs = w.vec[:]
+	_, err := w.bufs.WriteTo(w.nc)
+	w.vec = [2][]byte{}
+	return err
+}
+
+// writeMasked sends a large payload masked, a chunk at a time, so that the
+// caller's bytes stay as they are and the masked ones are still in the cache
+// when the network connection takes them.
+func (w *writer) writeMasked(h FrameHeader, p []byte) error {
+	buf := chunkBuffers.Get().(*[maskChunk]byte)
+	defer chunkBuffers.Put(buf)
+	h.Masked, h.MaskKey = true, newMaskKey()
+	chunk := h.Append(buf[:0])
+	pos := 0
+	for len(p) > 0 {
+		start := len(chunk)
+		n := min(len(p), len(buf)-start)
+		chunk = chunk[:start+n]
+		pos = xor.Copy(chunk[start:], p[:n], h.MaskKey, pos)
+		if _, err := w.nc.Write(chunk); err != nil {
+			return err
+		}
+		p, chunk = p[n:], buf[:0]
+	}
+	return nil
+}
+
+// writeInPlace sends the frame whose payload is b[maxHeader:]; the bytes before
+// are room for its header. b is masked in place if we are a client.
+func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
+	h.Length = int64(len(b) - maxHeader)
+	if !w.server {
+		h.Masked, h.MaskKey = true, newMaskKey()
+		xor.Mask(h.MaskKey, 0, b[maxHeader:])
+	}
+	var scratch [maxHeader]byte
+	header := h.Append(scratch[:0])
+	start := maxHeader - len(header)
+	copy(b[start:], header)
+	_, err := w.nc.Write(b[start:])
+	return err
+}
+
+// next begins a message that is written piece by piece. It ends the one before
+// if that is unfinished.
+func (w *writer) next(opcode int) (*messageWriter, error) {
+	w.turn.mu.Lock()
+	before := w.stream
+	w.turn.mu.Unlock()
+	if before != nil {
+		if err := before.Close(); err != nil && err != errWriteClosed {
+			return nil, err
+		}
+	}
+	mw := &messageWriter{w: w, opcode: opcode, limit: w.size}
+	if isControl(opcode) {
+		mw.limit = maxControlPayload
+	}
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if w.turn.ended != nil {
+		return nil, w.turn.ended
+	}
+	w.stream = mw
+	return mw, nil
+}
+
+// A messageWriter sends one message as one frame or several fragments
+// (section 5.4). It is the io.WriteCloser of NextWriter.
+type messageWriter struct {
+	w      *writer
+	limit  int          // bytes of payload that buf may gather
+	mu     sync.Mutex   // guards what follows
+	opcode int          // of the next frame
+	buf    *writeBuffer // room for a header, then payload not sent yet; nil before the first and after the end
+	n      int          // bytes of payload in buf
+	err    error        // why nothing can be written any more
+}
+
+// Write adds p to the message. A fragment is sent when more comes than the
+// buffer can take.
+func (mw *messageWriter) Write(p []byte) (n int, err error) {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	if mw.err == nil && len(p) > 2*mw.limit && !isControl(mw.opcode) {
+		return mw.writeThrough(p)
+	}
+	return gather(mw, p)
+}
+
+// WriteString is Write without a copy of s.
+func (mw *messageWriter) WriteString(s string) (n int, err error) {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	return gather(mw, s)
+}
+
+// ReadFrom adds all that r gives to the message.
+func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	for {
+		room, err := mw.room()
+		if err != nil {
+			return n, err
+		}
+		k, err := r.Read(room)
+		mw.n += k
+		n += int64(k)
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// Close ends the message and sends what is left of it.
+func (mw *messageWriter) Close() error {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	if mw.err != nil {
+		return mw.err
+	}
+	if mw.buf == nil {
+		mw.borrow()
+	}
+	if err := mw.flush(true); err != nil {
+		return err
+	}
+	mw.end(errWriteClosed)
+	return nil
+}
+
+func gather[T []byte | string](mw *messageWriter, p T) (n int, err error) {
+	for n < len(p) {
+		room, err := mw.room()
+		if err != nil {
+			return n, err
+		}
+		k := copy(room, p[n:])
+		mw.n += k
+		n += k
+	}
+	return n, mw.err
+}
+
+// room returns the free part of the buffer, which it makes by sending a full one.
+func (mw *messageWriter) room() ([]byte, error) {
+	if mw.err != nil {
+		return nil, mw.err
+	}
+	if mw.buf == nil {
+		mw.borrow()
+	}
+	if mw.n == mw.limit {
+		if isControl(mw.opcode) {
+			mw.end(errInvalidControl) // it must not be fragmented (section 5.5)
+			return nil, mw.err
+		}
+		if err := mw.flush(false); err != nil {
+			return nil, err
+		}
+	}
+	return mw.buf.b[maxHeader+mw.n : maxHeader+mw.limit], nil
+}
+
+// flush sends the payload gathered so far as the next frame of the message.
+func (mw *messageWriter) flush(fin bool) error {
+	b := mw.buf.b[:maxHeader+mw.n]
+	err := mw.send(fin, func(h FrameHeader) error { return mw.w.writeInPlace(h, b) })
+	if err == nil {
+		mw.n = 0
+	}
+	return err
+}
+
+// writeThrough sends p as a fragment of its own: it is too long to gain from
+// being copied together.
+func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
+	if mw.n > 0 {
+		if err := mw.flush(false); err != nil {
+			return 0, err
+		}
+	}
+	err = mw.send(false, func(h FrameHeader) error {
+		h.Length = int64(len(p))
+		return mw.w.writeFrame(h, p)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// send has write send the next frame of the message. A timeout before anything
+// was sent leaves the message as it was.
+func (mw *messageWriter) send(fin bool, write func(FrameHeader) error) error {
+	w := mw.w
+	opcode := mw.opcode
+	err := w.withTurn(context.Background(), opcode, w.until(), func() error {
+		if !isControl(opcode) {
+			w.turn.setOpen(!fin)
+		}
+		return write(FrameHeader{Fin: fin, Opcode: opcode})
+	})
+	if err == nil {
+		mw.opcode = opContinuation
+	} else if ended := w.err(); ended != nil {
+		mw.end(ended)
+	}
+	return err
+}
+
+// end gives the buffer back and has later calls return err.
+func (mw *messageWriter) end(err error) {
+	mw.err = err
+	if mw.buf != nil {
+		mw.w.bufferPool().Put(mw.buf)
+		mw.buf = nil
+	}
+	mw.w.turn.mu.Lock()
+	defer mw.w.turn.mu.Unlock()
+	if mw.w.stream == mw {
+		mw.w.stream = nil
+	}
+}
+
+// writeBuffer is what a BufferPool holds for us.
+type writeBuffer struct{ b []byte }
+
+// ownBuffers serves connections that were given no BufferPool.
+var ownBuffers sync.Pool
+
+func (w *writer) bufferPool() BufferPool {
+	if w.pool != nil {
+		return w.pool
+	}
+	return &ownBuffers
+}
+
+// borrow gets a buffer, which end gives back. A pool may hold buffers of other
+// sizes, or of other programs: those are left to the garbage collector.
+func (mw *messageWriter) borrow() {
+	buf, ok := mw.w.bufferPool().Get().(*writeBuffer)
+	if !ok || buf == nil || len(buf.b) < maxHeader+mw.limit {
+		buf = &writeBuffer{make([]byte, maxHeader+mw.limit)}
+	}
+	mw.buf = buf
+}
