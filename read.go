@@ -58,6 +58,9 @@ type reader struct {
 // in bytes, negative for none. What is unread of the message before is
 // discarded.
 func (r *reader) next(limit int64) (messageType int, err error) {
+	if r.err != nil {
+		return 0, r.err
+	}
 	r.text = false // nobody sees the rest
 	for r.in.message != 0 {
 		if err := r.skip(); err != nil {
@@ -146,6 +149,9 @@ func grow(dst []byte, announced int64) []byte {
 // read reads from the message at hand. The error is io.EOF at its end.
 func (r *reader) read(p []byte) (n int, err error) {
 	for r.in.message != 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
 		if len(p) == 0 {
 			return 0, nil
 		}
