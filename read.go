@@ -159,6 +159,9 @@ func (r *reader) read(p []byte) (n int, err error) {
 			return r.payload(p)
 		}
 		if err := r.advance(); err != nil {
+			if err == io.EOF { // a handler's, and not the end of the message
+				err = io.ErrUnexpectedEOF
+			}
 			return 0, err
 		}
 	}
