@@ -41,17 +41,18 @@ type reader struct {
 	size     int    // bytes of buf
 	pos, end int    // buf[pos:end] waits to be used
 
-	in     inbound
-	err    error // why nothing can be read any more
-	kind   int   // the type of the last message that began
-	room   int64 // bytes that the message may still bring, negative for any number
-	text   bool  // the message is text that has to be UTF-8
-	valid  utf8.Validator
-	fin    bool    // the frame at hand is the last of its message
-	left   int64   // bytes of its payload that are still to come
-	masked bool    // its payload is masked,
-	key    [4]byte // with this masking key,
-	keyPos int     // continuing at this position
+	in       inbound
+	err      error // why nothing can be read any more
+	kind     int   // the type of the last message that began
+	dropping bool  // what is to come of the message is discarded
+	room     int64 // bytes that the message may still bring, negative for any number
+	text     bool  // the message is text that has to be UTF-8
+	valid    utf8.Validator
+	fin      bool    // the frame at hand is the last of its message
+	left     int64   // bytes of its payload that are still to come
+	masked   bool    // its payload is masked,
+	key      [4]byte // with this masking key,
+	keyPos   int     // continuing at this position
 }
 
 // next goes to the beginning of the next message and returns its type. limit is
@@ -62,11 +63,13 @@ func (r *reader) next(limit int64) (messageType int, err error) {
 		return 0, r.err
 	}
 	r.text = false // nobody sees the rest
+	r.dropping = true
 	for r.in.message != 0 {
 		if err := r.skip(); err != nil {
 			return 0, err
 		}
 	}
+	r.dropping = false
 	r.room = limit
 	if err := r.advance(); err != nil {
 		return 0, err
@@ -299,7 +302,7 @@ func (r *reader) used(n int) error {
 // fail makes err the end of reading, unless it is a timeout and nothing is lost
 // by asking again.
 func (r *reader) fail(err error) error {
-	if isTimeout(err) && (r.in.message == 0 || r.lenient) {
+	if isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
 		return err
 	}
 	r.err = err
