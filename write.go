@@ -416,25 +416,34 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 // next begins a message that is written piece by piece. It ends the one before
 // if that is unfinished.
 func (w *writer) next(opcode int) (*messageWriter, error) {
-	w.turn.mu.Lock()
-	before := w.stream
-	w.turn.mu.Unlock()
-	if before != nil {
-		if err := before.Close(); err != nil && err != errWriteClosed {
-			return nil, err
-		}
-	}
 	mw := &messageWriter{w: w, opcode: opcode, limit: w.size}
 	if isControl(opcode) {
 		mw.limit = maxControlPayload
 	}
+	for {
+		before, err := w.begin(mw)
+		if before == nil {
+			return mw, err
+		}
+		if err := before.Close(); err != nil && !before.over() {
+			return nil, err
+		}
+	}
+}
+
+// begin makes mw the message that NextWriter began last, or returns the one that
+// is and has not ended.
+func (w *writer) begin(mw *messageWriter) (before *messageWriter, err error) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	if w.turn.ended != nil {
+	switch {
+	case w.stream != nil:
+		return w.stream, nil
+	case w.turn.ended != nil:
 		return nil, w.turn.ended
 	}
 	w.stream = mw
-	return mw, nil
+	return nil, nil
 }
 
 // A messageWriter sends one message as one frame or several fragments
@@ -503,6 +512,13 @@ func (mw *messageWriter) Close() error {
 	}
 	mw.end(errWriteClosed)
 	return nil
+}
+
+// over reports whether the message has ended, well or badly.
+func (mw *messageWriter) over() bool {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	return mw.err != nil
 }
 
 func gather[T []byte | string](mw *messageWriter, p T) (n int, err error) {
