@@ -21,8 +21,9 @@ import (
 // A journal notes what a reader brings, control frames and messages, in order.
 // It is the upper floor of a reader under test.
 type journal struct {
-	lines   []string
-	pingErr error // what onPing returns
+	lines    []string
+	pingErr  error // what onPing returns
+	closeErr error // what onClose returns
 }
 
 func (j *journal) note(format string, a ...any) { j.lines = append(j.lines, fmt.Sprintf(format, a...)) }
@@ -31,7 +32,7 @@ func (j *journal) onPing(p []byte) error { j.note("ping %q", p); return j.pingEr
 func (j *journal) onPong(p []byte) error { j.note("pong %q", p); return nil }
 func (j *journal) onClose(code int, reason string) error {
 	j.note("close %d %q", code, reason)
-	return nil
+	return j.closeErr
 }
 
 func newTestReader(src io.Reader, server bool) (*reader, *journal) {
@@ -725,6 +726,16 @@ func TestReaderHandlerError(t *testing.T) {
 		_, _, err = way.read(r, -1)
 		require.Equal(t, j.pingErr, err)
 	}
+	t.Run("of close frames", func(t *testing.T) {
+		t.Parallel()
+		r, j := newTestReader(bytes.NewReader(bytesOf(true, wstest.CloseFrame(1000, ""), textFrame("late"))), true)
+		j.closeErr = errors.New("handler")
+		for range 2 {
+			_, _, err := r.newMessage(-1)
+			require.Equal(t, j.closeErr, err, "in place of the CloseError")
+		}
+		require.True(t, r.in.closed)
+	})
 	t.Run("timeout", func(t *testing.T) {
 		t.Parallel()
 		r, j := newTestReader(bytes.NewReader(bytesOf(true, pingFrame("p"), textFrame("a"))), true)

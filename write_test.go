@@ -522,6 +522,29 @@ func TestWriterErrorStays(t *testing.T) {
 	})
 }
 
+func TestMessageWriterErrorStays(t *testing.T) {
+	t.Parallel()
+	for _, sizes := range [][]int{{17}, {100}, {3, 100}} {
+		broken := errors.New("broken pipe")
+		w := newTestWriter(&wire{onWrite: func([]byte) (int, error) { return 0, broken }}, true)
+		w.size = 16
+		mw, err := w.next(TextMessage)
+		require.NoError(t, err)
+		for i, n := range sizes {
+			n, err := mw.Write([]byte(some(n)))
+			if i == len(sizes)-1 {
+				require.Equal(t, broken, err)
+				require.Less(t, n, sizes[i], "not all of it was written")
+			}
+		}
+		_, err = mw.Write([]byte("a"))
+		require.Equal(t, broken, err)
+		require.Equal(t, broken, mw.Close())
+		_, err = w.next(TextMessage)
+		require.Equal(t, broken, err)
+	}
+}
+
 func TestWriterCloseSent(t *testing.T) {
 	t.Parallel()
 	nc := &wire{}
@@ -720,65 +743,31 @@ func TestWriterReplies(t *testing.T) {
 	})
 }
 
-// With the turn free, a reply goes out by itself: at once on a socket, by a
-// goroutine where a write may block.
-func TestWriterRepliesOnTheirOwn(t *testing.T) {
+// With the turn free, a reply goes out by itself; where a write may block, a
+// goroutine sends it.
+func TestWriterRepliesByGoroutine(t *testing.T) {
 	t.Parallel()
-	t.Run("pipe", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			near, far := wstest.Pipe(t)
-			w := newTestWriter(near, true)
-			peer := wstest.NewClient(t, far)
-			w.reply(PongMessage, []byte("1"))
-			require.True(t, w.owing())
-			w.reply(PongMessage, []byte("2"))
-			w.reply(PongMessage, []byte("3"))
-			peer.Expect(pongFrame("1"), pongFrame("3"))
-			synctest.Wait()
-			require.False(t, w.owing())
-			require.True(t, w.probe())
-			peer.Expect(pingFrame(""))
-			synctest.Wait()
-			w.reply(CloseMessage, nil)
-			peer.Expect(wstest.Frame{Opcode: wstest.Close})
-			synctest.Wait()
-			require.True(t, w.closeSent())
-			require.EqualValues(t, 1, w.closes.Load())
-			require.False(t, w.owing())
-		})
-	})
-	t.Run("socket", func(t *testing.T) {
-		t.Parallel()
-		near, far := wstest.TCP(t)
+	synctest.Test(t, func(t *testing.T) {
+		near, far := wstest.Pipe(t)
 		w := newTestWriter(near, true)
 		peer := wstest.NewClient(t, far)
-		for _, p := range []string{"1", "2"} {
-			w.reply(PongMessage, []byte(p))
-			require.False(t, w.owing(), "it is in the socket")
-		}
+		w.reply(PongMessage, []byte("1"))
+		require.True(t, w.owing())
+		w.reply(PongMessage, []byte("2"))
+		w.reply(PongMessage, []byte("3"))
+		peer.Expect(pongFrame("1"), pongFrame("3"))
+		synctest.Wait()
+		require.False(t, w.owing())
 		require.True(t, w.probe())
+		peer.Expect(pingFrame(""))
+		synctest.Wait()
 		w.reply(CloseMessage, nil)
+		peer.Expect(wstest.Frame{Opcode: wstest.Close})
+		synctest.Wait()
 		require.True(t, w.closeSent())
-		peer.Expect(pongFrame("1"), pongFrame("2"), pingFrame(""), wstest.Frame{Opcode: wstest.Close})
+		require.EqualValues(t, 1, w.closes.Load())
+		require.False(t, w.owing())
 	})
-}
-
-// A peer that reads nothing holds up who writes, and never who reads.
-func TestWriterRepliesToAFullSocket(t *testing.T) {
-	t.Parallel()
-	near, far := wstest.TCP(t)
-	filled := fill(t, near)
-	w := newTestWriter(near, true)
-	for i := range 1000 {
-		w.reply(PongMessage, fmt.Append(nil, i))
-	}
-	w.reply(CloseMessage, nil)
-	require.True(t, w.owing())
-	_, err := io.CopyN(io.Discard, far, filled)
-	require.NoError(t, err)
-	wstest.NewClient(t, far).Expect(pongFrame("0"), pongFrame("999"), wstest.Frame{Opcode: wstest.Close})
-	require.Equal(t, ErrCloseSent, w.write(TextMessage, "late"))
 }
 
 // A reply that can't be sent ends this direction, and the next write says so.
@@ -797,15 +786,6 @@ func TestWriterReplyFails(t *testing.T) {
 			require.False(t, w.owing())
 			require.Zero(t, w.closes.Load())
 		})
-	})
-	t.Run("at once", func(t *testing.T) {
-		t.Parallel()
-		near, _ := wstest.TCP(t)
-		w := newTestWriter(near, true)
-		require.NoError(t, near.Close())
-		w.reply(PongMessage, nil)
-		require.ErrorIs(t, w.err(), net.ErrClosed)
-		require.EqualValues(t, 1, w.failures.Load())
 	})
 	t.Run("timeout", func(t *testing.T) {
 		t.Parallel()
