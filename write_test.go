@@ -199,8 +199,11 @@ func TestMessageWriter(t *testing.T) {
 			t.Parallel()
 			bothEnds(t, func(t *testing.T, server bool) {
 				for name, write := range map[string]func(w io.Writer, p []byte) (int, error){
-					"Write":       func(w io.Writer, p []byte) (int, error) { return w.Write(p) },
-					"WriteString": func(w io.Writer, p []byte) (int, error) { return io.WriteString(w, string(p)) },
+					"Write": func(w io.Writer, p []byte) (int, error) { return w.Write(p) },
+					"WriteString": func(w io.Writer, p []byte) (int, error) {
+						s := string(p)
+						return io.WriteString(w, s)
+					},
 				} {
 					nc := &wire{}
 					w := newTestWriter(nc, server)
