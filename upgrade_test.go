@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/duplexkit/websocket/internal/wstest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -466,34 +468,54 @@ func TestDeprecatedUpgrade(t *testing.T) {
 
 func TestHandler(t *testing.T) {
 	t.Parallel()
-	t.Run("serves", func(t *testing.T) {
-		t.Parallel()
-		var u Upgrader
-		srv := httptest.NewServer(u.Handler(func(c *Conn, r *http.Request) error {
-			_, err := io.WriteString(c.NetConn(), r.URL.Path)
-			return err
-		}))
-		defer srv.Close()
-		_, resp, br := ask(t, srv.Listener.Addr().String(), plainRequest)
-		requireAnswer(t, resp, 101)
-		rest, err := io.ReadAll(br)
-		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(rest), "/chat"))
-	})
+	for _, tt := range []struct {
+		name  string
+		serve func(c *Conn) error
+		want  error
+	}{
+		{"serves", func(c *Conn) error { return nil }, &CloseError{Code: 1000}},
+		{"a close code of its own", func(c *Conn) error { return &CloseError{Code: 4001, Text: "bye"} }, &CloseError{Code: 4001, Text: "bye"}},
+		{"fails", func(c *Conn) error { return errors.New("secret") }, &CloseError{Code: 1011}},
+		{"panics", func(c *Conn) error { panic("boom") }, &CloseError{Code: 1011}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewUnstartedServer(new(Upgrader).Handler(func(c *Conn, r *http.Request) error {
+				if err := c.WriteMessage(TextMessage, []byte(r.URL.Path)); err != nil {
+					return err
+				}
+				return tt.serve(c)
+			}))
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0) // for the panic
+			srv.Start()
+			defer srv.Close()
+			c, _, err := new(Dialer).Dial(wsURL(srv)+"/chat", nil)
+			require.NoError(t, err)
+			defer c.Close()
+			_, p, err := c.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, "/chat", string(p))
+			_, _, err = c.ReadMessage()
+			require.Equal(t, tt.want, err)
+		})
+	}
 	t.Run("refuses", func(t *testing.T) {
 		t.Parallel()
-		var u Upgrader
 		rec := httptest.NewRecorder()
-		u.Handler(nil).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+		new(Upgrader).Handler(nil).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
 		require.Equal(t, 426, rec.Code)
 	})
-	t.Run("panics", func(t *testing.T) {
+	t.Run("lets a panic go on", func(t *testing.T) {
 		t.Parallel()
-		var u Upgrader
 		client, server := net.Pipe()
-		go io.Copy(io.Discard, client)
+		go func() {
+			peer := wstest.NewClient(t, client)
+			_, _ = http.ReadResponse(bufio.NewReader(client), nil)
+			peer.ExpectClose(1011)
+			peer.Send(wstest.CloseFrame(1011, ""))
+		}()
 		require.PanicsWithValue(t, "boom", func() {
-			u.Handler(func(*Conn, *http.Request) error { panic("boom") }).ServeHTTP(newHijackable(server), parsedRequest(t, plainRequest))
+			new(Upgrader).Handler(func(*Conn, *http.Request) error { panic("boom") }).ServeHTTP(newHijackable(server), parsedRequest(t, plainRequest))
 		})
 		_, err := server.Write([]byte("x"))
 		require.ErrorIs(t, err, io.ErrClosedPipe)
