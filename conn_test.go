@@ -669,6 +669,22 @@ func TestReadResumes(t *testing.T) {
 	}
 }
 
+// A context that is done already gets no message, and takes none away.
+func TestReadContextDoneBefore(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		read := reading(c)
+		peer.Send(text("first"), text("second"))
+		requireMessage(t, TextMessage, "first", <-read)
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		require.Equal(t, why, requireNothing(t, <-readingContext(ctx, c)))
+		requireMessage(t, TextMessage, "second", <-reading(c))
+	})
+}
+
 func TestReadResumesOverSockets(t *testing.T) {
 	for name, over := range map[string]link{"TCP": overTCP, "TLS": overTLS} {
 		for _, at := range resumable {
