@@ -1127,6 +1127,21 @@ func TestWriteDeadline(t *testing.T) {
 	}
 }
 
+// A context that is done before anything was sent does no harm.
+func TestWriteMessageContextDoneBefore(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		why := errors.New("why")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(why)
+		require.Equal(t, why, c.WriteMessageContext(ctx, TextMessage, []byte("never")))
+		wrote := soon(func() error { return c.WriteMessage(TextMessage, []byte("Hello")) })
+		peer.Expect(text("Hello"))
+		require.NoError(t, <-wrote)
+	})
+}
+
 func TestWriteMessageContextWhileWaiting(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {

@@ -115,8 +115,12 @@ func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, w
 		return err
 	}
 	defer w.release()
+	// While nothing was sent, nothing is lost.
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if !deadline.IsZero() && !time.Now().Before(deadline) {
-		return errTurnTimeout // nothing was sent, so nothing is lost
+		return errTurnTimeout
 	}
 	err := w.out.accept(opcode)
 	if err == nil {
