@@ -170,9 +170,15 @@ func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	case at := <-pong:
 		return at.Sub(sent), nil
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		err = context.Cause(ctx)
 	case <-c.Context().Done():
-		return 0, context.Cause(c.Context())
+		err = context.Cause(c.Context())
+	}
+	select {
+	case at := <-pong: // it was there too
+		return at.Sub(sent), nil
+	default:
+		return 0, err
 	}
 }
 

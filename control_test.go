@@ -386,6 +386,22 @@ func TestPing(t *testing.T) {
 	})
 }
 
+// A pong that came is not forgotten because the connection ended behind it.
+func TestPongBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		for range 30 { // the outcome was a matter of chance
+			c, peer := scripted(t, overPipe, server, Options{})
+			p := pinging(t.Context(), c)
+			asked := peer.Receive()
+			// Both are there when Ping looks.
+			c.pings.answered([]byte(asked.Payload))
+			c.over(errClosed)
+			require.NoError(t, (<-p).err)
+		}
+	})
+}
+
 func TestKeepalive(t *testing.T) {
 	t.Parallel()
 	const interval, timeout = 10 * time.Second, 4 * time.Second
