@@ -192,9 +192,10 @@ type keepalive struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
-	heard   time.Time // when the peer was last heard
-	waiting time.Time // since when a read waits for it, zero while none does
-	pinged  time.Time // when it was first pinged since it was heard, zero if it was not
+	heard   time.Time     // when the peer was last heard
+	waiting time.Time     // since when a read waits for it, zero while none does
+	pinged  time.Time     // when it was first pinged since it was heard, zero if it was not
+	waited  time.Duration // how long reads have waited in vain since it was pinged, without the one at hand
 }
 
 func (k *keepalive) start(c *Conn, opts Options) {
@@ -233,7 +234,7 @@ func (k *keepalive) tick() {
 		return
 	}
 	if pinged && k.pinged.IsZero() && !k.heard.After(now) {
-		k.pinged = now
+		k.pinged, k.waited = now, 0
 	}
 	next := k.next(now)
 	if next <= 0 {
@@ -262,11 +263,16 @@ func (k *keepalive) next(now time.Time) time.Duration {
 	if k.pinged.IsZero() || k.waiting.IsZero() {
 		return k.interval
 	}
-	since := k.pinged
-	if k.waiting.After(since) {
-		since = k.waiting // what the peer said before may have waited in the socket
+	return k.timeout - k.waited - k.inVain(now)
+}
+
+// inVain returns how long the read at hand has waited since the peer was pinged.
+// While nobody reads, what the peer says may wait in the socket.
+func (k *keepalive) inVain(now time.Time) time.Duration {
+	if k.waiting.After(k.pinged) {
+		return now.Sub(k.waiting)
 	}
-	return k.timeout - now.Sub(since)
+	return now.Sub(k.pinged)
 }
 
 // wait notes that a read waits for the peer.
@@ -278,13 +284,16 @@ func (k *keepalive) wait() {
 
 // hear notes that the read is over, and whether it brought anything.
 func (k *keepalive) hear(n int) {
+	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = time.Time{}
 	if n > 0 {
-		k.heard = time.Now()
+		k.heard = now
 		k.pinged = time.Time{}
+	} else if !k.pinged.IsZero() {
+		k.waited += k.inVain(now)
 	}
+	k.waiting = time.Time{}
 }
 
 // A listener tells keepalive of the reads that pass through it.

@@ -491,6 +491,23 @@ func TestKeepalive(t *testing.T) {
 			require.GreaterOrEqual(t, <-pings, 20, "pings go on")
 		})
 	})
+	t.Run("reads in small portions of time", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			start := time.Now()
+			c, peer := scripted(t, overPipe, server, opts)
+			go peer.Read(make([]byte, 100))
+			for {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second/3)
+				_, _, err := c.ReadMessageContext(ctx, nil)
+				cancel()
+				if err != context.DeadlineExceeded {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+					break
+				}
+			}
+			require.LessOrEqual(t, time.Since(start), 3*interval)
+		})
+	})
 	t.Run("no ping while somebody writes", func(t *testing.T) {
 		inBubbles(t, func(t *testing.T, server bool) {
 			c, peer := scripted(t, overPipe, server, opts)
