@@ -258,12 +258,12 @@ func TestPingFlood(t *testing.T) {
 				for range pings / batch {
 					peer.SendRaw(frames)
 				}
+				peer.Send(text("Hello"))
+				requireMessage(t, TextMessage, "Hello", <-read)
 				require.LessOrEqual(t, len(ourGoroutines()), before+1)
 				runtime.GC()
 				runtime.ReadMemStats(&memory)
 				require.Less(t, int64(memory.HeapAlloc)-int64(heap), int64(1<<20))
-				peer.Send(text("Hello"))
-				requireMessage(t, TextMessage, "Hello", <-read)
 				require.NoError(t, c.Close())
 			})
 		}
