@@ -43,7 +43,6 @@ func (c *Conn) over(cause error) {
 		}
 	}
 	c.mu.Unlock()
-	c.keepalive.stop()
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -62,6 +61,7 @@ func (c *Conn) kill(cause error) {
 	c.lingering = true
 	c.mu.Unlock()
 	c.over(cause)
+	c.keepalive.stop()
 	c.readTurn.end(cause)
 	c.w.turn.end(cause)
 	_ = c.nc.Close() // nobody is left to tell
@@ -92,6 +92,7 @@ func (c *Conn) readFailed(err error) error {
 	}
 	c.mu.Unlock()
 	c.over(err)
+	c.keepalive.stop()
 	c.lingerIfDone()
 	return err
 }
@@ -112,6 +113,7 @@ func (c *Conn) Close() error {
 	c.mu.Unlock()
 
 	c.over(errClosed)
+	c.keepalive.stop()
 	c.readTurn.end(errClosed)
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it

@@ -225,8 +225,9 @@ func (k *keepalive) stop() {
 func (k *keepalive) tick() {
 	now := time.Now()
 	// A ping that finds somebody writing is not sent: the write deadline
-	// watches over them, and a peer that was not asked owes no answer.
-	pinged := k.wantsPing(now) && k.c.w.probe()
+	// watches over them, and a peer that was not asked owes no answer. When
+	// nothing can be sent any more there is nothing to wait for.
+	pinged := k.wantsPing(now) && (k.c.w.probe() || k.c.w.err() != nil)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -523,6 +523,17 @@ func TestKeepalive(t *testing.T) {
 			requireMessage(t, TextMessage, "Hello", <-read)
 		})
 	})
+	t.Run("the writing side has ended", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, opts)
+			closed := soon(func() error { return c.WriteControl(CloseMessage, nil, time.Time{}) })
+			peer.Expect(wstest.Frame{Opcode: wstest.Close})
+			require.NoError(t, <-closed)
+			start := time.Now()
+			require.ErrorIs(t, (<-reading(c)).err, os.ErrDeadlineExceeded, "a peer that can't be asked must not be waited for without end")
+			require.LessOrEqual(t, time.Since(start), 2*interval+timeout)
+		})
+	})
 	t.Run("the timer ends with the connection", func(t *testing.T) {
 		inBubbles(t, func(t *testing.T, server bool) {
 			c, _ := scripted(t, overPipe, server, opts)
