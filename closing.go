@@ -21,7 +21,7 @@ import (
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
 	lingerTime    = time.Second // how long input is discarded after our last words
-	lingerBytes   = 256 << 10   // and how much of it
+	lingerBytes   = 16 << 20    // and how much of it: what a peer in full flow may have on its way
 	readerGrace   = 100 * time.Millisecond
 )
 

@@ -102,6 +102,37 @@ func TestBothCloseAtOnce(t *testing.T) {
 	})
 }
 
+// After the peer broke a rule it learns why, even if it has not read for
+// megabytes: the close frame arrives, and no reset.
+func TestNoResetOverLastWords(t *testing.T) {
+	noLeaks(t)
+	for linkName, over := range map[string]link{"TCP": overTCP, "TLS": overTLS} {
+		for _, server := range []bool{true, false} {
+			t.Run(linkName+"/"+roleName(server), func(t *testing.T) {
+				c, peer := scripted(t, over, server, Options{ReadLimit: 1 << 10})
+				read := reading(c)
+				peer.SendRaw(FrameHeader{Fin: true, Opcode: BinaryMessage, Masked: server, Length: 1 << 40}.Append(nil))
+				sent := soon(func() error {
+					chunk := make([]byte, 32<<10)
+					for range (4 << 20) / len(chunk) {
+						if _, err := peer.Write(chunk); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				require.NoError(t, <-sent, "a reset")
+				peer.ExpectClose(CloseMessageTooBig)
+				peer.ExpectEnd()
+				require.Equal(t, ErrReadLimit, (<-read).err)
+				require.NoError(t, c.Close())
+				peer.Close()
+				requireEnded(t, c)
+			})
+		}
+	}
+}
+
 // The program's Close right after the error does not hurry it.
 func TestCloseAfterFailureDoesNotReset(t *testing.T) {
 	noLeaks(t)
