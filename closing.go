@@ -159,16 +159,35 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
 	defer stop()
 
-	err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
-	if err != nil && !errors.Is(err, ErrCloseSent) {
+	say := func() error {
+		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
+		if err == nil || errors.Is(err, ErrCloseSent) {
+			return nil
+		}
 		_ = c.Close() // the error to report is the one before
 		return err
 	}
 	if c.handling.Load() {
-		return nil
+		return say()
 	}
+	// The peer may be writing too, and read nothing before we do.
+	said := make(chan error, 1)
+	go func() { said <- say() }()
+	err := c.awaitClose(ctx)
+	if err := <-said; err != nil {
+		return err
+	}
+	if closeErr := c.Close(); closedByPeer(err) {
+		return closeErr
+	}
+	return err
+}
+
+// awaitClose returns the error that reading ends with. If nobody else reads, it
+// discards what comes.
+func (c *Conn) awaitClose(ctx context.Context) error {
 	c.awaitReaders(ctx)
-	err = c.read(ctx, func() error {
+	return c.read(ctx, func() error {
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {
@@ -176,10 +195,6 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 			}
 		}
 	})
-	if closeErr := c.Close(); closedByPeer(err) {
-		return closeErr
-	}
-	return err
 }
 
 // closedByPeer reports whether the peer's close frame came.

@@ -100,6 +100,14 @@ func TestBothCloseAtOnce(t *testing.T) {
 		require.NoError(t, <-done)
 		requireSticky(t, c, &CloseError{4001, "theirs"})
 	})
+	t.Run("both ours", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			ours, theirs := connected(t, overPipe, server, Options{})
+			one, two := shuttingDown(t.Context(), ours, 4000, ""), shuttingDown(t.Context(), theirs, 4001, "")
+			require.NoError(t, <-one)
+			require.NoError(t, <-two)
+		})
+	})
 }
 
 // After the peer broke a rule it learns why, even if it has not read for
