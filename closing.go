@@ -188,6 +188,7 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 func (c *Conn) awaitClose(ctx context.Context) error {
 	c.awaitReaders(ctx)
 	return c.read(ctx, func() error {
+		c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {

@@ -512,6 +512,26 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// The deadline of the program's reads, which may be long past, is not for the
+// peer's close frame.
+func TestShutdownAfterReadDeadline(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		require.ErrorIs(t, (<-reading(c)).err, os.ErrDeadlineExceeded)
+		done := shuttingDown(t.Context(), c, 4000, "idle")
+		peer.Expect(wstest.CloseFrame(4000, "idle"))
+		time.Sleep(time.Second)
+		peer.Send(wstest.CloseFrame(4000, "idle"))
+		if server {
+			peer.ExpectEnd()
+		}
+		peer.Close()
+		require.NoError(t, <-done)
+	})
+}
+
 func TestShutdownIsBounded(t *testing.T) {
 	t.Parallel()
 	why := errors.New("why")
