@@ -21,7 +21,7 @@ import (
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
 	lingerTime    = time.Second // how long input is discarded after our last words
-	lingerBytes   = 256 << 10   // and how much of it
+	lingerBytes   = 16 << 20    // and how much of it: what a peer in full flow may have on its way
 	readerGrace   = 100 * time.Millisecond
 )
 
@@ -43,7 +43,6 @@ func (c *Conn) over(cause error) {
 		}
 	}
 	c.mu.Unlock()
-	c.keepalive.stop()
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -62,6 +61,7 @@ func (c *Conn) kill(cause error) {
 	c.lingering = true
 	c.mu.Unlock()
 	c.over(cause)
+	c.keepalive.stop()
 	c.readTurn.end(cause)
 	c.w.turn.end(cause)
 	_ = c.nc.Close() // nobody is left to tell
@@ -92,6 +92,7 @@ func (c *Conn) readFailed(err error) error {
 	}
 	c.mu.Unlock()
 	c.over(err)
+	c.keepalive.stop()
 	c.lingerIfDone()
 	return err
 }
@@ -112,6 +113,7 @@ func (c *Conn) Close() error {
 	c.mu.Unlock()
 
 	c.over(errClosed)
+	c.keepalive.stop()
 	c.readTurn.end(errClosed)
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it
@@ -157,16 +159,36 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
 	defer stop()
 
-	err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
-	if err != nil && !errors.Is(err, ErrCloseSent) {
+	say := func() error {
+		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
+		if err == nil || errors.Is(err, ErrCloseSent) {
+			return nil
+		}
 		_ = c.Close() // the error to report is the one before
 		return err
 	}
 	if c.handling.Load() {
-		return nil
+		return say()
 	}
+	// The peer may be writing too, and read nothing before we do.
+	said := make(chan error, 1)
+	go func() { said <- say() }()
+	err := c.awaitClose(ctx)
+	if err := <-said; err != nil {
+		return err
+	}
+	if closeErr := c.Close(); closedByPeer(err) {
+		return closeErr
+	}
+	return err
+}
+
+// awaitClose returns the error that reading ends with. If nobody else reads, it
+// discards what comes.
+func (c *Conn) awaitClose(ctx context.Context) error {
 	c.awaitReaders(ctx)
-	err = c.read(ctx, func() error {
+	return c.read(ctx, func() error {
+		c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {
@@ -174,10 +196,6 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 			}
 		}
 	})
-	if closeErr := c.Close(); closedByPeer(err) {
-		return closeErr
-	}
-	return err
 }
 
 // closedByPeer reports whether the peer's close frame came.

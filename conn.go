@@ -202,6 +202,9 @@ func (c *Conn) read(ctx context.Context, f func() error) error {
 		return err
 	}
 	defer c.readTurn.release()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	defer c.interruptible(ctx)()
 	return c.judge(ctx, f())
 }
