@@ -159,6 +159,7 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
 	defer stop()
 
+	c.leaving.Store(true) // before the peer can answer
 	say := func() error {
 		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
 		if err == nil || errors.Is(err, ErrCloseSent) {

@@ -77,7 +77,8 @@ type Conn struct {
 	readTurn    turn
 	r           reader         // guarded by readTurn
 	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
-	closedFirst bool           // guarded by readTurn: our close frame was sent when the peer's came
+	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
+	leaving     atomic.Bool    // Shutdown was called
 	handling    atomic.Bool    // Serve has the read turn and its handler runs
 
 	w writer

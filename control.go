@@ -94,7 +94,7 @@ func (c *Conn) onPong(p []byte) error {
 }
 
 func (c *Conn) onClose(code int, reason string) error {
-	c.closedFirst = c.w.closeSent()
+	c.closedFirst = c.leaving.Load() || c.w.closeSent()
 	return c.CloseHandler()(code, reason)
 }
 

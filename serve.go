@@ -65,6 +65,7 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
 // CloseInternalServerErr, with no reason, for other errors of handle.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
+	defer c.Close() // handle may panic, and nobody else knows of the connection
 	err, outcome := c.serve(ctx, handle)
 	c.farewell(outcome)
 	return err
@@ -88,7 +89,10 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 			return c.loopEnd(ctx, c.judge(ctx, err))
 		}
 		if err := c.handle(handle, Message{Type: messageType, Data: p}); err != nil {
-			return err, err
+			return err, told(ctx, err)
+		}
+		if dead := c.killed(); dead != nil { // more messages may lie in the buffer
+			return c.loopEnd(ctx, c.judge(ctx, dead))
 		}
 		if hurry == nil && c.w.closeSent() {
 			// A Shutdown within handle has left the rest to this loop.
@@ -116,8 +120,22 @@ func (c *Conn) loopEnd(ctx context.Context, err error) (_, outcome error) {
 		return nil, nil
 	case closedByPeer(err) && c.closedFirst, errors.Is(err, errClosed):
 		return nil, nil // the program ended it
-	case ctx.Err() != nil && err == context.Cause(ctx):
-		return err, &CloseError{Code: CloseGoingAway}
 	}
-	return err, err
+	return err, told(ctx, err)
+}
+
+// told returns what the peer is to be told of an error that ended a loop. That
+// something within the handler took too long is not the end of ctx.
+func told(ctx context.Context, err error) error {
+	var (
+		closed *CloseError
+		broken *ProtocolError
+	)
+	switch {
+	case errors.As(err, &closed), errors.As(err, &broken):
+		return err
+	case ctx.Err() != nil:
+		return &CloseError{Code: CloseGoingAway}
+	}
+	return &CloseError{Code: CloseInternalServerErr}
 }
