@@ -64,10 +64,10 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // ctx ended; the code and text of a *CloseError and the code of a *ProtocolError
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
 // CloseInternalServerErr, with no reason, for other errors of handle.
-func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
-	defer c.Close() // handle may panic, and nobody else knows of the connection
-	err, outcome := c.serve(ctx, handle)
-	c.farewell(outcome)
+func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) (err error) {
+	var outcome error = &CloseError{Code: CloseInternalServerErr} // if handle panics
+	defer func() { c.farewell(outcome) }()
+	err, outcome = c.serve(ctx, handle)
 	return err
 }
 

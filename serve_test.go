@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -265,9 +264,11 @@ func TestServeHandlerPanics(t *testing.T) {
 			return nil
 		})
 		peer.Send(text("Hello"))
+		peer.Expect(wstest.CloseFrame(1011, ""))
+		peer.Send(wstest.CloseFrame(1011, ""))
 		require.Equal(t, "why", <-panicked)
 		peer.Drain()
-		require.ErrorIs(t, context.Cause(c.Context()), net.ErrClosed)
+		requireEnded(t, c)
 	})
 }
 
