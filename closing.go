@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -15,13 +13,11 @@ import (
 //
 //	peer's close frame ──┐
 //	peer broke a rule ───┤ readFailed ─▶ our close frame ─┐
-//	Shutdown, WriteControl ─────────────▶ our close frame ─┤ lingerIfDone ─▶ linger ─▶ network closed
+//	Shutdown, WriteControl ─────────────▶ our close frame ─┤ lingerIfDone ─▶ lingerer ─▶ network closed
 //	Close, silence, a context's end ────────────────────────────────────────────────▶ network closed
 
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
-	lingerTime    = time.Second // how long input is discarded after our last words
-	lingerBytes   = 16 << 20    // and how much of it: what a peer in full flow may have on its way
 	readerGrace   = 100 * time.Millisecond
 )
 
@@ -274,36 +270,16 @@ func (c *Conn) lingerIfDone() {
 	if c.drop != nil {
 		c.drop.Stop()
 	}
-	go c.linger()
-}
+	c.readDeadline.takeOver(time.Time{}) // the lingerer sets its own
 
-var lingerBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
-
-// linger closes the network connection in such a way that our last words reach
-// the peer: if input is left unread when a TCP connection is closed, the peer
-// gets a reset, which may overtake them. It runs on a goroutine of its own, for a
-// moment at the end of a connection's life, since the reader whose error began
-// it must not wait.
-//
-// A server ends the TCP connection itself. A client whose closing handshake was
-// complete leaves that to the server for a while, so that the server holds the
-// TIME_WAIT state as RFC 6455, section 7.1.1 wants it.
-func (c *Conn) linger() {
-	defer c.nc.Close()
-	wait := lingerTime
-	if c.negotiated.Server || !c.r.in.closed {
-		half, ok := c.nc.(interface{ CloseWrite() error })
-		if ok && half.CloseWrite() != nil {
-			return
-		}
-		if !ok && c.r.in.closed {
-			return // the peer sends nothing after its close frame
-		}
-	} else {
-		wait = c.closeTimeout
+	// "the server MUST close the TCP connection immediately; the client SHOULD
+	// wait for the server to close the connection" (section 7.1.1, in other words
+	// in 5.5.1), so that the server holds the TIME_WAIT state.
+	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
+	if !c.negotiated.Server && l.quiet {
+		l.start(c.closeTimeout)
+		return
 	}
-	c.readDeadline.takeOver(time.Now().Add(wait))
-	buf := lingerBuffers.Get().(*[8 << 10]byte)
-	defer lingerBuffers.Put(buf)
-	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(c.nc, lingerBytes), buf[:])
+	l.end = true
+	l.start(lingerTime)
 }

@@ -110,8 +110,8 @@ func TestBothCloseAtOnce(t *testing.T) {
 	})
 }
 
-// After the peer broke a rule it learns why, even if it has not read for
-// megabytes: the close frame arrives, and no reset.
+// After the peer broke a rule it learns why, even if it has not read while it sent
+// as much as a lingerer discards: the close frame arrives, and no reset.
 func TestNoResetOverLastWords(t *testing.T) {
 	noLeaks(t)
 	for linkName, over := range map[string]link{"TCP": overTCP, "TLS": overTLS} {
@@ -122,7 +122,7 @@ func TestNoResetOverLastWords(t *testing.T) {
 				peer.SendRaw(FrameHeader{Fin: true, Opcode: BinaryMessage, Masked: server, Length: 1 << 40}.Append(nil))
 				sent := soon(func() error {
 					chunk := make([]byte, 32<<10)
-					for range (4 << 20) / len(chunk) {
+					for range lingerBytes/len(chunk) - 1 {
 						if _, err := peer.Write(chunk); err != nil {
 							return err
 						}

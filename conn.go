@@ -94,7 +94,7 @@ type Conn struct {
 	cancel    context.CancelCauseFunc
 	dead      error       // why we closed the network connection, or are about to
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	lingering bool        // linger has the network connection, or nobody will
+	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if our close frame can't be sent
 }
 

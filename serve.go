@@ -65,12 +65,16 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
 // CloseInternalServerErr, with no reason, for other errors of handle, and when it
 // panics.
-func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) (err error) {
-	var outcome error = &CloseError{Code: CloseInternalServerErr} // if handle panics
+func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
+	outcome := errPanicked
 	defer func() { c.farewell(outcome) }()
-	err, outcome = c.serve(ctx, handle)
+	err, outcome := c.serve(ctx, handle)
 	return err
 }
+
+// errPanicked stands for a panic of the program where the peer is told why the
+// connection ends.
+var errPanicked = errors.New("websocket: handler panicked")
 
 // serve is the loop of Serve. It returns what Serve returns, and the outcome that
 // the peer is told of.

@@ -119,9 +119,6 @@ func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header,
 	return c, err
 }
 
-// errServePanicked stands for a panic where a connection is told why it ends.
-var errServePanicked = errors.New("websocket: serve panicked")
-
 // Handler returns an HTTP handler that upgrades each request, calls serve with the
 // connection and ends it when serve returns: with close code 1000 for nil, the
 // code of a *CloseError or *ProtocolError, 1011 for other errors and for a panic,
@@ -132,7 +129,7 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 		if err != nil {
 			return
 		}
-		err = errServePanicked
+		err = errPanicked
 		defer func() { c.farewell(err) }()
 		err = serve(c, r)
 	})
@@ -141,7 +138,8 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // UpgradeConn reads an opening handshake from nc and answers it, for servers that
 // do without net/http. It returns the request too, as far as there was one. nc
 // belongs to UpgradeConn from here on: a refusal is written as an HTTP response,
-// by the rules of Upgrade but not by Error, and after any error nc is closed.
+// by the rules of Upgrade but not by Error. After any error nc is closed, though not
+// before the peer had a second to read the refusal.
 //
 // The request's header may have 64 KiB, beyond that the answer is 431, and must be
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
@@ -318,14 +316,16 @@ func buffered(br *bufio.Reader) []byte {
 // turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
 // It returns the error to report.
 func turnAway(nc net.Conn, err error) error {
-	defer nc.Close()
 	f, ok := errors.AsType[*refusal](err)
 	if !ok {
+		nc.Close()
 		return err
 	}
-	if _, err := nc.Write(f.response()); err == nil {
-		drain(nc)
+	if _, err := nc.Write(f.response()); err != nil {
+		nc.Close()
+		return f.reason
 	}
+	(&lingerer{nc: nc, end: true, quiet: true}).start(lingerTime)
 	return f.reason
 }
 
@@ -344,17 +344,6 @@ func (f *refusal) response() []byte {
 	var b bytes.Buffer
 	resp.Write(&b) // neither a buffer nor a string fails
 	return b.Bytes()
-}
-
-// drain lets the peer read our last words, as linger does: closing a TCP connection while bytes lie
-// unread resets it, and the answer may be lost. It is content with the peer's FIN,
-// 256 KiB or one second.
-func drain(nc net.Conn) {
-	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
-		return
-	}
-	io.CopyN(io.Discard, nc, lingerBytes)
 }
 
 // allowsHost applies AllowedHosts.
