@@ -92,10 +92,10 @@ func ExampleUpgrader_Upgrade() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer c.Close()
 	_ = c.WriteMessage(websocket.TextMessage, []byte("Hello"))
 	_, p, err := c.ReadMessage()
 	fmt.Printf("%s %v\n", p, err)
+	_ = c.Shutdown(context.Background(), websocket.CloseNormalClosure, "")
 	// Output: Hello <nil>
 }
 

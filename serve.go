@@ -63,7 +63,8 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // The close frame that it sends, unless one was sent before: CloseGoingAway when
 // ctx ended; the code and text of a *CloseError and the code of a *ProtocolError
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
-// CloseInternalServerErr, with no reason, for other errors of handle.
+// CloseInternalServerErr, with no reason, for other errors of handle, and when it
+// panics.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
 	outcome := errPanicked
 	defer func() { c.farewell(outcome) }()
