@@ -86,7 +86,16 @@ func (c *Conn) CloseHandler() func(code int, text string) error {
 	}
 }
 
-func (c *Conn) onPing(p []byte) error { return c.PingHandler()(string(p)) }
+func (c *Conn) onPing(p []byte) error {
+	c.handlers.mu.Lock()
+	h := c.handlers.ping
+	c.handlers.mu.Unlock()
+	if h == nil {
+		c.w.reply(PongMessage, p) // what PingHandler's default does, without copies on the way
+		return nil
+	}
+	return h(string(p))
+}
 
 func (c *Conn) onPong(p []byte) error {
 	c.pings.answered(p)
