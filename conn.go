@@ -203,7 +203,13 @@ func (d *deadline) takeOver(t time.Time) {
 // read takes the read turn, calls f, and has what f returns judged. While ctx is
 // not done, f may block.
 func (c *Conn) read(ctx context.Context, f func() error) error {
-	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
+	return c.readFor(ctx, begin, f)
+}
+
+// readFor is read for a certain purpose: what a program asks for is to begin a
+// message, or go on with one; other reading is for the control frames.
+func (c *Conn) readFor(ctx context.Context, want purpose, f func() error) error {
+	if err := c.readTurn.take(ctx, want, time.Time{}); err != nil {
 		return err
 	}
 	defer c.readTurn.release()
