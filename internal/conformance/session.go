@@ -74,10 +74,10 @@ func (s *session) conduct() *Result {
 	return s.result()
 }
 
-// send writes frames and takes note of a close frame among them.
+// send writes frames and takes note of a close frame among them, unless it is one that no endpoint may take for a close.
 func (s *session) send(pieces int, frames ...frame) error {
 	for _, f := range frames {
-		if f.opcode == opClose && s.local == nil {
+		if f.opcode == opClose && f.rsv == 0 && f.form == minimal && !f.wrongMask && s.local == nil {
 			s.local = &closed{}
 			if len(f.payload) >= 2 {
 				s.local.code, s.local.reason = int(f.payload[0])<<8|int(f.payload[1]), string(f.payload[2:])
