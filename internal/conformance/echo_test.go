@@ -53,7 +53,7 @@ func (e *echo) run() {
 	}
 	if e.has("keeps the TCP connection") {
 		_, _ = io.Copy(io.Discard, e.conn)
-		time.Sleep(5 * time.Second)
+		time.Sleep(2 * time.Second)
 	}
 	_ = e.conn.Close()
 }
