@@ -294,9 +294,9 @@ func (s *session) result() *Result {
 	}
 	r := &Result{
 		Agent: s.config.Agent, ID: s.ID, Description: s.Description,
-		Expected:      map[Behavior][]Event{OK: s.want},
+		Expected:      map[Behavior][]Event{OK: append([]Event{}, s.want...)},
 		ExpectedClose: ExpectedClose{s.closes == byPeer, s.codes, s.clean},
-		Received:      s.received,
+		Received:      append([]Event{}, s.received...),
 		Started:       s.start, Duration: time.Since(s.start).Milliseconds(),
 		ClosedByMe: s.closedByUs, FailedByMe: s.failed || s.timedOut, DroppedByMe: s.dropped, WasClean: s.wasClean,
 		IsServer:    s.role == Server,
@@ -304,7 +304,7 @@ func (s *session) result() *Result {
 		RxOctets: s.log.rxOctets.Load(), TxOctets: s.log.txOctets.Load(),
 	}
 	if slices.Contains(s.Allowed, NonStrict) {
-		r.Expected[NonStrict] = s.orWant
+		r.Expected[NonStrict] = append([]Event{}, s.orWant...)
 	}
 	r.Behavior, r.Result = s.behavior()
 	r.BehaviorClose, r.ResultClose = s.behaviorClose()
