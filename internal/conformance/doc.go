@@ -15,7 +15,7 @@
 //
 // # Judging a client
 //
-// A Server is driven by the client under test, as the suite's own is. An ordinary Autobahn client program works against it:
+// A FuzzingServer is driven by the client under test, as the suite's own is. An ordinary Autobahn client program works against it:
 //
 //	server := conformance.NewServer(conformance.Config{Cases: []string{"1.*"}, Dir: "reports/client"})
 //	go server.Serve(listener)

@@ -226,7 +226,7 @@ func (s *session) echo(p []byte, isBinary bool, pieces int, frames ...frame) (Ev
 	e, ok := s.message()
 	switch {
 	case !ok:
-		s.conclude(Failed, "no echo came%s", s.lastWords())
+		s.conclude(Failed, "no echo came in time%s", s.lastWords())
 	case e.Kind != "message" || e.Binary != isBinary:
 		s.conclude(Failed, "the echo is not a message of the type sent")
 	case len(e.Payload) != len(p):
@@ -248,6 +248,8 @@ func (s *session) lastWords() string {
 		return ": the endpoint dropped the TCP connection"
 	case s.over != nil:
 		return fmt.Sprintf(": %v", s.over.err)
+	case s.timedOut:
+		return ": nothing came any more"
 	}
 	return ""
 }
