@@ -30,7 +30,8 @@ var faults = []fault{
 	{name: "accepts lengths that are not minimal", cases: []string{"20.2.1", "20.2.3", "20.2.5", "20.2.7", "20.2.9"}},
 	{name: "sends lengths that are not minimal", cases: []string{"1.1.1", "2.1"}},
 	{name: "ignores the top bit of the length", cases: []string{"20.3.1", "20.3.2", "20.3.3"}},
-	{name: "takes a short read for the payload", cases: []string{"1.1.8", "2.6", "2.11", "5.5", "9.5.6"}},
+	// Octets that are sent by themselves may still be read together when the machine is busy, as may all of 2.6. These are too many for that.
+	{name: "takes a short read for the payload", cases: []string{"1.1.8", "1.2.8", "9.5.6", "9.6.6"}},
 	{name: "ignores errors", cases: []string{"2.5", "3.1", "4.1.1", "5.9", "6.3.1", "7.3.2", "20.1.1"}},
 
 	// Control frames
@@ -77,7 +78,7 @@ var faults = []fault{
 	{name: "accepts RSV1 on continuations", cases: []string{"22.3.1"}, compressed: true},
 	{name: "accepts RSV1 on control frames", cases: []string{"22.3.2", "22.3.3"}, compressed: true},
 	{name: "ignores reserved bits", cases: []string{"22.3.8"}, compressed: true},
-	{name: "echoes uncompressed", cases: []string{"22.1.1", "22.1.2"}, compressed: true},
+	{name: "echoes uncompressed", cases: []string{"22.1.1", "22.1.2", "22.1.3"}, compressed: true},
 	{name: "forgets the inflate context", cases: []string{"12.1.3", "22.2.2"}, compressed: true},
 	{name: "keeps the deflate context", cases: []string{"21.1.4"}, compressed: true, only: "server"},
 	{name: "keeps the deflate context", cases: []string{"13.2.4"}, compressed: true, only: "client"},

@@ -19,7 +19,6 @@ type play struct {
 	orWant    []Event // for NON-STRICT, where the case has that
 	limit     time.Duration
 	run       func(s *session) // instead of sending frames, if set
-	judge     func(s *session) // a last look at a session that went well, which may fail it
 	extension *negotiation     // permessage-deflate in the opening handshake, nil is none
 	lingering bool             // as a server, the client is asked to end its side of the TCP connection
 }
@@ -291,9 +290,6 @@ func (s *session) behaviorClose() (Behavior, string) {
 }
 
 func (s *session) result() *Result {
-	if s.judge != nil && !s.failed && s.verdict != Unimplemented {
-		s.judge(s)
-	}
 	r := &Result{
 		Agent: s.config.Agent, ID: s.ID, Description: s.Description,
 		Expected:      map[Behavior][]Event{OK: append([]Event{}, s.want...)},
