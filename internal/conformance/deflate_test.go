@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
 	"testing"
 
@@ -87,5 +88,23 @@ func TestDistance(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 		})
+	}
+}
+
+func TestDistanceIsThePeriod(t *testing.T) {
+	t.Parallel()
+	for _, period := range []int{1, 2, 3, 4, 5, 7, 100, 1000, 5000, 30000} {
+		for _, level := range []int{1, 6, 9} {
+			var b bytes.Buffer
+			w, err := flate.NewWriter(&b, level)
+			require.NoError(t, err)
+			_, err = w.Write(bytes.Repeat(varied(period, true), 3+1000/period))
+			require.NoError(t, err)
+			require.NoError(t, w.Close())
+			got, err := distance(b.Bytes())
+			require.NoError(t, err)
+			require.Positive(t, got, "period %d, level %d", period, level)
+			require.Zero(t, got%period, "period %d, level %d, distance %d", period, level, got)
+		}
 	}
 }

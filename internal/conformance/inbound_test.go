@@ -12,7 +12,7 @@ import (
 func inboundOf(server bool, ext *agreement, octets string) *inbound {
 	return &inbound{
 		r: bytes.NewReader(unhex(strings.ReplaceAll(octets, " ", ""))), server: server, ext: ext,
-		log: newWirelog(), keys: map[[4]byte]int{},
+		log: newWirelog(),
 	}
 }
 
