@@ -94,7 +94,7 @@ func TestDistance(t *testing.T) {
 func TestDistanceIsThePeriod(t *testing.T) {
 	t.Parallel()
 	for _, period := range []int{1, 2, 3, 4, 5, 7, 100, 1000, 5000, 30000} {
-		for _, level := range []int{1, 6, 9} {
+		for _, level := range []int{6, 9} { // the fast level leaves matches out
 			var b bytes.Buffer
 			w, err := flate.NewWriter(&b, level)
 			require.NoError(t, err)
