@@ -119,7 +119,10 @@ func pdf() []byte {
 		}
 		fmt.Fprintf(&b, "%d 0 obj\n<< /Type /XObject /Length %d /Filter /FlateDecode >>\nstream\n", i, len(noise))
 		b.Write(noise)
-		fmt.Fprintf(&b, "\nendstream\nendobj\n%% %s %s\n", pick(r), pick(r))
+		b.WriteString("\nendstream\nendobj\n")
+		for line := range 20 {
+			fmt.Fprintf(&b, "BT /F1 10 Tf 72 %d Td (%s %s %s) Tj ET\n", 700-12*line, pick(r), pick(r), pick(r))
+		}
 	}
 	return b.Bytes()
 }
