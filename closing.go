@@ -18,7 +18,7 @@ import (
 
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
-	readerGrace   = 100 * time.Millisecond
+	readerGrace   = time.Second // how long Shutdown leaves a message to whoever may come to read it
 )
 
 // errClosed is the end of a connection on which Close was called.
@@ -83,10 +83,10 @@ func (c *Conn) readFailed(err error) error {
 
 	c.mu.Lock()
 	c.peerDone = true
-	if c.w.owing() {
-		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(err) })
-	}
 	c.mu.Unlock()
+	if c.w.owing() {
+		c.dropAfter(err)
+	}
 	c.over(err)
 	c.keepalive.stop()
 	c.lingerIfDone()
@@ -106,6 +106,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.dead = errClosed
+	if c.drop != nil {
+		c.drop.Stop()
+	}
 	c.mu.Unlock()
 
 	c.over(errClosed)
@@ -137,10 +140,15 @@ func (c *Conn) Close() error {
 // nothing happens. A reason of more than 123 bytes is shortened.
 //
 // If somebody is reading, messages still go to them until the peer's close frame
-// comes; otherwise they are discarded. While a handler of Serve runs, Shutdown
-// sends the close frame and returns nil at once, for only the loop can see the
-// answer; the loop finishes the handshake.
+// comes. Messages that nobody comes to read within a second are discarded. While a handler of Serve or of a control
+// frame runs, Shutdown sends the close frame and returns nil at once, for only the
+// reader can see the answer; the reader finishes the handshake.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
+	return c.shutdown(ctx, code, reason, false)
+}
+
+// shutdown is Shutdown, with a choice of whether messages are discarded at once.
+func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bool) error {
 	if code == 0 {
 		code = CloseNormalClosure
 	}
@@ -170,7 +178,7 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	// The peer may be writing too, and read nothing before we do.
 	said := make(chan error, 1)
 	go func() { said <- say() }()
-	err := c.awaitClose(ctx)
+	err := c.awaitClose(ctx, discard)
 	if err := <-said; err != nil {
 		return err
 	}
@@ -180,12 +188,34 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return err
 }
 
-// awaitClose returns the error that reading ends with. If nobody else reads, it
-// discards what comes.
-func (c *Conn) awaitClose(ctx context.Context) error {
-	c.awaitReaders(ctx)
-	return c.read(ctx, func() error {
-		c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
+// awaitClose waits for the peer's close frame and returns the error that reading
+// ends with. A message that comes first is left to whoever reads. When nobody
+// has come for it in a while, or if we need not wait for anybody, it is
+// discarded, and so are all that follow.
+func (c *Conn) awaitClose(ctx context.Context, discard bool) error {
+	for !discard {
+		var reader <-chan struct{}
+		err := c.readFor(ctx, control, func() (err error) {
+			c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
+			reader = c.readTurn.nextBegin()
+			if c.r.in.message == 0 {
+				_, _, err = c.r.await()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-reader:
+		case <-time.After(readerGrace):
+			discard = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return c.readFor(ctx, control, func() error {
+		c.readDeadline.takeOver(time.Time{}) // as above
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {
@@ -199,36 +229,6 @@ func (c *Conn) awaitClose(ctx context.Context) error {
 func closedByPeer(err error) bool {
 	var e *CloseError
 	return errors.As(err, &e) && e.Code != CloseAbnormalClosure
-}
-
-// awaitReaders returns when the connection has nothing more to read, or when
-// nobody seems to read any more: somebody who has just got a message, or is in
-// the middle of one, is given a moment to come back for more.
-func (c *Conn) awaitReaders(ctx context.Context) {
-	if c.readTurn.try(begin) {
-		idle := c.r.in.message == 0
-		c.readTurn.release()
-		if idle {
-			return
-		}
-	}
-	tick := time.NewTicker(readerGrace)
-	defer tick.Stop()
-	for last := c.readTurn.given(); ; {
-		select {
-		case <-c.Context().Done():
-			return
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		given := c.readTurn.given()
-		if given == last && c.readTurn.try(begin) {
-			c.readTurn.release()
-			return
-		}
-		last = given
-	}
 }
 
 // farewell closes the connection in the way that the outcome of serving it calls
@@ -251,11 +251,20 @@ func (c *Conn) farewell(err error) {
 		if validCloseCode(broken.Code) {
 			code = broken.Code
 		}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		code = CloseGoingAway
 	}
-	_ = c.Shutdown(context.Background(), code, reason) // the outcome is err; whether the peer heard of it is its affair
-	_ = c.Close()                                      // as above
+	// The outcome is err; whether the peer gets to hear of it is its affair.
+	_ = c.shutdown(context.Background(), code, reason, true)
+	_ = c.Close()
+}
+
+// dropAfter has the network connection closed, for this cause, if the closing
+// handshake takes too long from here on.
+func (c *Conn) dropAfter(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drop == nil && !c.lingering && c.dead == nil {
+		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(cause) })
+	}
 }
 
 // lingerIfDone hands the network connection over to linger when both ends have

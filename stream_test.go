@@ -306,3 +306,25 @@ func TestJoinMessagesResumes(t *testing.T) {
 		require.NoError(t, <-sent)
 	})
 }
+
+// What another way of reading was about to discard is not for the stream.
+func TestStreamAfterNextReader(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		s := c.Stream(TextMessage)
+		go peer.Write(peer.Encode(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "unread"}))
+		_, _, err := c.NextReader()
+		require.NoError(t, err)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		_, _, err = c.NextReader()
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the message to discard does not end")
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+
+		go peer.Write(slices.Concat(peer.Encode(wstest.Frame{Payload: "either"}), peer.Encode(text("mine"))))
+		p := make([]byte, 16)
+		n, err := s.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "mine", string(p[:n]))
+	})
+}
