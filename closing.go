@@ -140,9 +140,10 @@ func (c *Conn) Close() error {
 // nothing happens. A reason of more than 123 bytes is shortened.
 //
 // If somebody is reading, messages still go to them until the peer's close frame
-// comes. Messages that nobody comes to read within a second are discarded. While a handler of Serve or of a control
-// frame runs, Shutdown sends the close frame and returns nil at once, for only the
-// reader can see the answer; the reader finishes the handshake.
+// comes. A message that nobody comes to read within a second is discarded, and so
+// are those behind it. While a handler of Serve or of a control frame runs,
+// Shutdown sends the close frame and returns nil at once, for only the reader can
+// see the answer; the reader finishes the handshake.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return c.shutdown(ctx, code, reason, false)
 }
@@ -281,9 +282,9 @@ func (c *Conn) lingerIfDone() {
 	}
 	c.readDeadline.takeOver(time.Time{}) // the lingerer sets its own
 
-	// "the server MUST close the TCP connection immediately; the client SHOULD
-	// wait for the server to close the connection" (section 7.1.1, in other words
-	// in 5.5.1), so that the server holds the TIME_WAIT state.
+	// "The server MUST close the underlying TCP connection immediately; the client
+	// SHOULD wait for the server to close the connection" (section 5.5.1), so that
+	// the server holds the TIME_WAIT state (section 7.1.1).
 	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
 	if !c.negotiated.Server && l.quiet {
 		l.start(c.closeTimeout)
