@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -124,9 +125,10 @@ func validCloseCode(code int) bool {
 	return CloseNormalClosure <= code && code <= CloseBadGateway || 3000 <= code && code <= 4999
 }
 
-// cutReason shortens reason to what fits a close frame behind the code, at the
-// end of a character.
+// cutReason makes reason UTF-8 and shortens it, at the end of a character, to what
+// fits a close frame behind the code (section 5.5.1).
 func cutReason(reason string) string {
+	reason = strings.ToValidUTF8(reason, "\uFFFD")
 	const room = maxControlPayload - 2
 	if len(reason) <= room {
 		return reason

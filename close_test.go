@@ -79,7 +79,8 @@ func TestCutReason(t *testing.T) {
 		{"ends within two bytes", strings.Repeat("r", 122) + "é", strings.Repeat("r", 122)},
 		{"ends within three bytes", strings.Repeat("r", 121) + "€", strings.Repeat("r", 121)},
 		{"ends within four bytes", strings.Repeat("r", 120) + "😀", strings.Repeat("r", 120)},
-		{"no character at all", strings.Repeat("\x80", 200), ""},
+		{"not UTF-8", "caf\xe9", "caf\uFFFD"},
+		{"not UTF-8 at the end", strings.Repeat("r", 122) + "\xe9", strings.Repeat("r", 122)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -137,7 +137,8 @@ func (c *Conn) Close() error {
 //
 // Code 0 is CloseNormalClosure. A code that may not be sent (1004, 1005, 1006,
 // 1015, and those that RFC 6455, section 7.4 leaves undefined) is an error, and
-// nothing happens. A reason of more than 123 bytes is shortened.
+// nothing happens. A reason of more than 123 bytes is shortened, and what is not
+// UTF-8 in it is replaced by U+FFFD.
 //
 // If somebody is reading, messages still go to them until the peer's close frame
 // comes. A message that nobody comes to read within a second is discarded, and so
@@ -161,7 +162,9 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 		ctx, cancel = context.WithTimeoutCause(ctx, c.closeTimeout, errCloseTimeout)
 		defer cancel()
 	}
-	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
+	stop := context.AfterFunc(ctx, func() {
+		c.kill(fmt.Errorf("websocket: closing handshake broken off: %w (%w)", context.Cause(ctx), net.ErrClosed))
+	})
 	defer stop()
 
 	c.leaving.Store(true) // before the peer can answer
@@ -171,6 +174,9 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 			return nil
 		}
 		_ = c.Close() // the error to report is the one before
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return err
 	}
 	if c.handling.Load() {
@@ -183,8 +189,11 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 	if err := <-said; err != nil {
 		return err
 	}
-	if closeErr := c.Close(); closedByPeer(err) {
+	switch closeErr := c.Close(); {
+	case closedByPeer(err):
 		return closeErr
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	return err
 }

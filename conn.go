@@ -265,7 +265,7 @@ func (c *Conn) judge(ctx context.Context, err error) error {
 // by SetReadDeadline or after PingTimeout; one that matches net.ErrClosed, after
 // Close; and those of the network connection. An error stays: later reads return
 // it again. The exception is a timeout before the message began, after which
-// reading may go on.
+// reading may go on; c.Context().Err() is nil then and tells the two apart.
 //
 // Handlers of control frames run on the goroutine that reads.
 func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
@@ -426,8 +426,9 @@ func checkOutgoing(messageType, length int) error {
 // once. Close sends the last fragment and ends the message; only then may the
 // peer see it as a whole.
 //
-// A message that was not closed is ended by the next NextWriter, and its later
-// writes return an error. Other messages go ahead of one that has sent nothing
+// A message that was not closed is ended by the next NextWriter where it stands,
+// and its later writes return an error: a connection has one NextWriter at a time,
+// and goroutines have to agree on it. Other messages go ahead of one that has sent nothing
 // yet, and wait for one that has. The writer also has WriteString and ReadFrom.
 // The errors are those of WriteMessage.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
@@ -454,7 +455,8 @@ func (c *Conn) SetReadLimit(n int64) {
 // SetReadDeadline sets the time after which reads fail with an error that
 // matches os.ErrDeadlineExceeded; the zero time is never. It counts for a read
 // that waits already. Before the first byte of a message a timeout costs nothing:
-// set a later deadline and read on. Within a message it is final.
+// set a later deadline and read on. Within a message it is final, and c.Context()
+// is done.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.readDeadline.set(t) }
 
 // SetWriteDeadline sets the time by which messages that begin later have to be

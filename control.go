@@ -184,7 +184,8 @@ func (ps *pings) answered(p []byte) {
 }
 
 // Ping sends a ping and waits for its pong, which comes only while somebody is
-// reading. It returns the time between the two. Several Pings may wait at once;
+// reading, and so never within a handler. It returns the time between the two.
+// Several Pings may wait at once;
 // since a peer need answer only the latest ping (RFC 6455, section 5.5.3), give
 // ctx a deadline.
 //

@@ -213,7 +213,7 @@ func checkTarget(u *url.URL) error {
 	case "wss":
 		u.Scheme = "https"
 	default:
-		return fmt.Errorf("websocket: malformed ws or wss URL: scheme %q", u.Scheme)
+		return fmt.Errorf("websocket: malformed ws or wss URL: scheme %q is none of ws, wss, http and https", u.Scheme)
 	}
 	if u.User != nil {
 		return errors.New("websocket: malformed ws or wss URL: user information is not allowed")
@@ -281,6 +281,11 @@ func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header)
 	if d.Jar != nil {
 		for _, cookie := range d.Jar.Cookies(u) {
 			req.AddCookie(cookie)
+		}
+	}
+	for _, p := range d.Subprotocols {
+		if !isToken(p) { // section 4.1, item 10
+			return nil, fmt.Errorf("websocket: subprotocol %q is not a token", p)
 		}
 	}
 	if len(d.Subprotocols) > 0 {

@@ -123,8 +123,8 @@ func TestDialRefusesURL(t *testing.T) {
 	t.Parallel()
 	d := Dialer{NetDial: func(string, string) (net.Conn, error) { panic("dialed") }}
 	for url, want := range map[string]string{
-		"ftp://example.com/":        `websocket: malformed ws or wss URL: scheme "ftp"`,
-		"example.com":               `websocket: malformed ws or wss URL: scheme ""`,
+		"ftp://example.com/":        `websocket: malformed ws or wss URL: scheme "ftp" is none of ws, wss, http and https`,
+		"example.com":               `websocket: malformed ws or wss URL: scheme "" is none of ws, wss, http and https`,
 		"ws://a@example.com/":       "websocket: malformed ws or wss URL: user information is not allowed",
 		"ws://a:b@example.com/":     "websocket: malformed ws or wss URL: user information is not allowed",
 		"ws://example.com/#a":       "websocket: malformed ws or wss URL: fragments are not allowed",
@@ -246,7 +246,8 @@ func TestDialRefusesHeader(t *testing.T) {
 		{"subprotocols twice", Dialer{Subprotocols: []string{"chat"}}, http.Header{"Sec-Websocket-Protocol": {"x"}}, "websocket: duplicate header not allowed: Sec-Websocket-Protocol"},
 		{"injection by name", Dialer{}, http.Header{"A: b\r\nC": {"x"}}, `websocket: malformed name of header field "A: b\r\nC"`},
 		{"injection by value", Dialer{}, http.Header{"A": {"x\r\nB: y"}}, "websocket: malformed value of header field A"},
-		{"injection by subprotocol", Dialer{Subprotocols: []string{"x\r\nB: y"}}, nil, "websocket: malformed value of header field Sec-WebSocket-Protocol"},
+		{"injection by subprotocol", Dialer{Subprotocols: []string{"x\r\nB: y"}}, nil, `websocket: subprotocol "x\r\nB: y" is not a token`},
+		{"subprotocols in one string", Dialer{Subprotocols: []string{"a, b"}}, nil, `websocket: subprotocol "a, b" is not a token`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -474,7 +475,7 @@ func TestDialRedirects(t *testing.T) {
 		{"no Location", follow, "HTTP/1.1 302 X\r\n\r\n", "ws://a/", 1, "websocket: bad handshake"},
 		{"ws", follow, redirectTo("302", "ws://b/"), "ws://a/", 2, ""},
 		{"http and a fragment", follow, redirectTo("302", "http://b/#c"), "ws://a/", 2, ""},
-		{"another scheme", follow, redirectTo("302", "ftp://b/"), "ws://a/", 1, `websocket: malformed ws or wss URL: scheme "ftp"`},
+		{"another scheme", follow, redirectTo("302", "ftp://b/"), "ws://a/", 1, `websocket: malformed ws or wss URL: scheme "ftp" is none of ws, wss, http and https`},
 		{"user information", follow, redirectTo("302", "ws://a:b@b/"), "ws://a/", 1, "websocket: malformed ws or wss URL: user information is not allowed"},
 		{"malformed", follow, redirectTo("302", "ws://b:x/"), "ws://a/", 1, `websocket: redirect: parse "ws://b:x/": invalid port ":x" after host`},
 		{"the program declines", func(*http.Request, []*http.Request) error { return net.ErrClosed }, redirectTo("302", "/b"), "ws://a/", 1, net.ErrClosed.Error()},

@@ -51,6 +51,13 @@
 // A read deadline that passes, or a context that ends, while a connection waits
 // for a message costs nothing: reading may go on afterwards. Within a message the
 // connection fails. All other errors are final, and later reads return them again.
+// A loop that goes on after a timeout asks Context whether the connection has
+// failed:
+//
+//	_, p, err := c.ReadMessage()
+//	if errors.Is(err, os.ErrDeadlineExceeded) && c.Context().Err() == nil {
+//		// Nothing has come so far. Set another deadline and read on.
+//	}
 //
 // Messages that are read as a whole are limited to DefaultReadLimit bytes, unless
 // Options.ReadLimit or SetReadLimit says otherwise. A larger one fails the
@@ -71,6 +78,11 @@
 // interleave: writers take turns in the order of asking, and control frames may
 // go between the fragments of a message. Readers take turns too. Handlers of
 // control frames run on the goroutine that reads and must not read themselves.
+//
+// The exception is NextWriter: a connection has one message at a time that is
+// written piece by piece, and beginning another ends it where it stands.
+// Goroutines that write to one connection use WriteMessage, or agree on who may
+// have a NextWriter.
 //
 // # Control frames
 //

@@ -143,8 +143,10 @@ func ExampleDialer_DialContext_reconnect() {
 
 	// session ends with an error, or when ctx does.
 	session := func(ctx context.Context, url string, handle func(websocket.Message)) error {
-		c, _, err := d.DialContext(ctx, url, nil)
-		if err != nil {
+		c, resp, err := d.DialContext(ctx, url, nil)
+		if resp != nil && err != nil {
+			return fmt.Errorf("%w: %s", err, resp.Status)
+		} else if err != nil {
 			return err
 		}
 		defer c.Close()
@@ -168,7 +170,7 @@ func ExampleDialer_DialContext_reconnect() {
 				handle(m)
 			})
 			if errors.Is(err, websocket.ErrBadHandshake) {
-				log.Printf("refused: %v", err)
+				log.Print(err) // with the server's answer, such as 503
 			}
 			select {
 			case <-ctx.Done():

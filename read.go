@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/bits"
 	"os"
@@ -358,6 +359,9 @@ func (r *reader) used(n int) error {
 func (r *reader) fail(err error) error {
 	if isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
 		return err
+	}
+	if isTimeout(err) {
+		err = fmt.Errorf("websocket: timeout within a message: %w", err)
 	}
 	r.err = err
 	return err

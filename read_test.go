@@ -785,7 +785,7 @@ func stallAfter(wire []byte, read func(r *reader, limit int64) (int, []byte, err
 	r, _ := newTestReader(src, true)
 	r.buf = make([]byte, r.size)
 	return func() []byte {
-		*src = wstest.Source{Data: wire, End: os.ErrDeadlineExceeded}
+		*src = wstest.Source{Data: wire, End: io.ErrClosedPipe}
 		*r = reader{src: src, up: r.up, size: r.size, buf: r.buf, in: inbound{server: true}}
 		_, p, _ := read(r, -1)
 		return p

@@ -21,6 +21,11 @@ func listElements(lines []string) []string {
 	return elements
 }
 
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return !httpguts.IsTokenRune(r) }) < 0
+}
+
 // extension is one element of Sec-WebSocket-Extensions (RFC 6455, section 9.1).
 type extension struct {
 	name   string

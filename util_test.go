@@ -147,3 +147,13 @@ func FuzzExtensionHeader(f *testing.F) {
 		require.Equal(t, got, again)
 	})
 }
+
+func TestIsToken(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"chat": true, "v1.soap": true, "a!#$%&'*+-.^_`|~1": true,
+		"": false, "a b": false, "a,b": false, "a\"": false, "ä": false, "a\r\n": false,
+	} {
+		require.Equal(t, want, isToken(s), "%q", s)
+	}
+}

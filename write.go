@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 var (
 	errWriteClosed    = errors.New("websocket: write closed")
+	errWriteEnded     = fmt.Errorf("%w: another NextWriter was begun", errWriteClosed)
 	errBadMessageType = errors.New("websocket: bad write message type")
 	errInvalidControl = errors.New("websocket: invalid control frame")
 )
@@ -429,7 +431,7 @@ func (w *writer) next(opcode int) (*messageWriter, error) {
 		if before == nil {
 			return mw, err
 		}
-		if err := before.Close(); err != nil && !before.over() {
+		if err := before.makeWay(); err != nil && !before.over() {
 			return nil, err
 		}
 	}
@@ -515,6 +517,17 @@ func (mw *messageWriter) Close() error {
 		return err
 	}
 	mw.end(errWriteClosed)
+	return nil
+}
+
+// makeWay ends the message for the sake of another.
+func (mw *messageWriter) makeWay() error {
+	if err := mw.Close(); err != nil {
+		return err
+	}
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	mw.err = errWriteEnded
 	return nil
 }
 

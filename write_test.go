@@ -314,7 +314,7 @@ func TestWriterNextEndsTheOneBefore(t *testing.T) {
 	mw, err := w.next(BinaryMessage)
 	require.NoError(t, err)
 	_, err = before.Write([]byte("late"))
-	require.Equal(t, errWriteClosed, err)
+	require.Equal(t, errWriteEnded, err)
 	require.NoError(t, mw.Close())
 	require.Equal(t, []wstest.Frame{textFirst("firs"), lastFrame("t"), binaryFrame("")}, nc.frames(t, true))
 }

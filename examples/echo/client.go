@@ -15,8 +15,11 @@ import (
 // runClient sends the lines of in to the server at url and prints its replies
 // to out, until in or ctx ends or the server closes.
 func runClient(ctx context.Context, url string, in io.Reader, out io.Writer) error {
-	c, _, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
+	c, resp, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
 	if err != nil {
+		if resp != nil {
+			err = fmt.Errorf("%w: the server answered %s", err, resp.Status)
+		}
 		return err
 	}
 	defer c.Close()
