@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	_ "github.com/duplexkit/websocket/autobahn/internal/playflag"
 	"github.com/duplexkit/websocket/autobahn/internal/resultstest"
 )
 

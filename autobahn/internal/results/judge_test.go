@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	_ "github.com/duplexkit/websocket/autobahn/internal/playflag"
 	"github.com/duplexkit/websocket/autobahn/internal/results"
 	"github.com/duplexkit/websocket/autobahn/internal/resultstest"
 	"github.com/duplexkit/websocket/internal/conformance"

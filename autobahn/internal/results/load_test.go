@@ -84,7 +84,7 @@ func TestLoadRefuses(t *testing.T) {
 		}},
 		{"both roles in one run", "under test, not a", func(dir string) error {
 			mixed := agents(false)
-			mixed["a"]["1.1.2"] = resultstest.Case{IsServer: true}
+			mixed["a"]["1.1.2"] = resultstest.Case{Result: "late", IsServer: true}
 			return resultstest.Write(dir, mixed)
 		}},
 	}
