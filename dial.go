@@ -1,0 +1,561 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Dialer opens WebSocket connections: the client's end of the opening handshake
+// (RFC 6455, section 4.1). The zero value works, and goes through no proxy. A
+// Dialer may be copied, and used by many goroutines at once.
+type Dialer struct {
+	// NetDial makes network connections; nil is a net.Dialer. It may outlast the
+	// Dial that called it, whose connection is closed then.
+	NetDial func(network, addr string) (net.Conn, error)
+
+	// NetDialContext is NetDial with a context, and preferred to it.
+	NetDialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// NetDialTLSContext makes connections for wss and does the TLS handshake too,
+	// TLSClientConfig being ignored. It must not agree to another protocol than
+	// http/1.1 by ALPN. It is not used behind a proxy.
+	NetDialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Proxy returns the proxy for a request whose URL is http in place of ws and
+	// https in place of wss. nil, and a nil URL, mean no proxy. Its schemes are
+	// http, https, socks5 and socks5h; both of the latter leave it to the proxy to
+	// look the host up. User information in the URL is sent to the proxy.
+	Proxy func(*http.Request) (*url.URL, error)
+
+	// TLSClientConfig is used for wss; nil is the default configuration. The
+	// Dialer works on a clone, in which NextProtos is http/1.1 and ServerName, if
+	// empty, the host of the URL.
+	TLSClientConfig *tls.Config
+
+	// HandshakeTimeout bounds a whole Dial, redirects included. 0 is 10 s unless
+	// the context has a deadline, negative is no limit.
+	HandshakeTimeout time.Duration
+
+	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096. They do not
+	// limit the size of messages.
+	ReadBufferSize, WriteBufferSize int
+
+	// WriteBufferPool is where a NextWriter borrows its buffer; nil is a pool of
+	// the package's own. Use one pool for each WriteBufferSize.
+	WriteBufferPool BufferPool
+
+	// Subprotocols are those offered to the server, the one liked best first. If
+	// it is empty, a Sec-WebSocket-Protocol in requestHeader offers.
+	Subprotocols []string
+
+	// EnableCompression is to offer permessage-deflate (RFC 7692). It changes
+	// nothing for now: nothing is offered.
+	EnableCompression bool
+
+	// Jar gives each request its cookies, unless requestHeader has a Cookie field,
+	// and takes those of each response. nil is no cookies.
+	Jar http.CookieJar
+
+	// Options are what connections are made with. Options.Compression, like
+	// EnableCompression, changes nothing for now.
+	Options
+
+	// CheckRedirect, if set, makes Dial follow the statuses 301, 302, 303, 307 and
+	// 308, ten in a row at most, but never from wss to ws. It is called before each
+	// request with those sent so far, oldest first, and may change req.Header. Its
+	// error ends the Dial; http.ErrUseLastResponse ends it with ErrBadHandshake. If
+	// it is nil, a redirect is a bad handshake.
+	//
+	// At another host or port, the credentials and the Host of requestHeader are
+	// not sent: Authorization, Cookie and their kin. Its other fields are.
+	CheckRedirect func(req *http.Request, via []*http.Request) error
+
+	// ProxyHeader is sent to an HTTP proxy with the CONNECT request.
+	ProxyHeader http.Header
+
+	// ProxyTLSClientConfig is used for https proxies as TLSClientConfig is for wss.
+	// nil is TLSClientConfig with the proxy's host as ServerName.
+	ProxyTLSClientConfig *tls.Config
+}
+
+// DefaultDialer takes proxies from the environment (see http.ProxyFromEnvironment)
+// and gives a handshake 45 s.
+var DefaultDialer = &Dialer{
+	Proxy:            http.ProxyFromEnvironment,
+	HandshakeTimeout: 45 * time.Second,
+}
+
+// maxErrorBody is how much of a refusal's body Dial keeps, in bytes.
+const maxErrorBody = 1024
+
+// maxRedirects is how many redirects are followed, as in net/http.
+const maxRedirects = 10
+
+// Dial is DialContext without a context.
+func (d *Dialer) Dial(urlStr string, requestHeader http.Header) (*Conn, *http.Response, error) {
+	return d.DialContext(context.Background(), urlStr, requestHeader)
+}
+
+// DialContext opens a connection to a ws or wss URL; http and https mean the same.
+// requestHeader, which may be nil, is sent along with names spelled as they are:
+// Origin, Cookie, User-Agent, Authorization, say. Its Host replaces that of the URL.
+// The fields of the handshake itself are not allowed in it. A nil Dialer works like
+// DefaultDialer.
+//
+// When ctx ends before the connection is open, DialContext returns context.Cause(ctx)
+// at once, whatever it is waiting for; a HandshakeTimeout gives
+// context.DeadlineExceeded. Once the connection is open, ctx has no hold on it.
+//
+// If the server answers but does not open a WebSocket, the error is ErrBadHandshake,
+// alone or wrapped, and the response is returned with it. Its Body holds at most 1024
+// bytes and need not be closed. Errors of the network and of TLS are wrapped.
+func (d *Dialer) DialContext(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Response, error) {
+	if d == nil {
+		d = DefaultDialer
+	}
+	ctx, cancel := d.withTimeout(ctx)
+	defer cancel()
+	c, resp, err := d.dial(ctx, urlStr, requestHeader)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // whatever it broke on the way
+	}
+	return c, resp, err
+}
+
+// NewClient opens a connection to u over netConn, which belongs to it from then on.
+// Buffer sizes are in bytes, 0 is 4096.
+//
+// Deprecated: use Dialer with a NetDial that returns netConn.
+func NewClient(netConn net.Conn, u *url.URL, requestHeader http.Header, readBufSize, writeBufSize int) (c *Conn, response *http.Response, err error) {
+	d := Dialer{
+		ReadBufferSize:  readBufSize,
+		WriteBufferSize: writeBufSize,
+		NetDial:         func(network, addr string) (net.Conn, error) { return netConn, nil },
+	}
+	return d.Dial(u.String(), requestHeader)
+}
+
+func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout := d.HandshakeTimeout
+	if _, ok := ctx.Deadline(); timeout == 0 && !ok {
+		timeout = defaultHandshakeTimeout
+	}
+	if timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// dial makes attempts until one does not end in a redirect to follow.
+func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Response, error) {
+	u, err := parseTarget(urlStr)
+	if err != nil {
+		return nil, nil, err
+	}
+	var via []*http.Request
+	var redirect *http.Response // what led to u, nil at first
+	for {
+		req, err := d.newRequest(ctx, u, requestHeader)
+		if err != nil {
+			return nil, nil, err
+		}
+		if redirect != nil {
+			req.Response = redirect
+			switch err := d.CheckRedirect(req, via); {
+			case err == http.ErrUseLastResponse:
+				return nil, redirect, ErrBadHandshake
+			case err != nil:
+				return nil, redirect, err
+			}
+		}
+		c, resp, err := d.attempt(ctx, req)
+		if err != ErrBadHandshake || d.CheckRedirect == nil || !isRedirect(resp) {
+			return c, resp, err
+		}
+		via, redirect = append(via, req), resp
+		if u, err = redirectTarget(via, resp); err != nil {
+			return nil, resp, err
+		}
+		if !sameHost(u, req.URL) {
+			requestHeader = withoutCredentials(requestHeader)
+		}
+	}
+}
+
+// parseTarget reads the URL of a WebSocket (section 3). ws and wss become http and
+// https, the names that proxies and cookie jars know.
+func parseTarget(urlStr string) (*url.URL, error) {
+	u, err := url.Parse(urlStr)
+	if err != nil {
+		return nil, fmt.Errorf("websocket: %w", err)
+	}
+	if strings.Contains(urlStr, "#") {
+		return nil, errors.New("websocket: malformed ws or wss URL: fragments are not allowed")
+	}
+	return u, checkTarget(u)
+}
+
+func checkTarget(u *url.URL) error {
+	switch u.Scheme {
+	case "http", "https":
+	case "ws":
+		u.Scheme = "http"
+	case "wss":
+		u.Scheme = "https"
+	default:
+		return fmt.Errorf("websocket: malformed ws or wss URL: scheme %q", u.Scheme)
+	}
+	if u.User != nil {
+		return errors.New("websocket: malformed ws or wss URL: user information is not allowed")
+	}
+	if u.Hostname() == "" {
+		return errors.New("websocket: malformed ws or wss URL: no host")
+	}
+	return nil
+}
+
+func isRedirect(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return resp.Header.Get("Location") != ""
+	}
+	return false
+}
+
+// redirectTarget returns where resp sends the last request of via.
+func redirectTarget(via []*http.Request, resp *http.Response) (*url.URL, error) {
+	if len(via) > maxRedirects {
+		return nil, fmt.Errorf("websocket: stopped after %d redirects", maxRedirects)
+	}
+	from := via[len(via)-1].URL
+	u, err := from.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		return nil, fmt.Errorf("websocket: redirect: %w", err)
+	}
+	u.Fragment, u.RawFragment = "", "" // legal in a Location, meaningless here
+	if err := checkTarget(u); err != nil {
+		return nil, err
+	}
+	if from.Scheme == "https" && u.Scheme == "http" {
+		return nil, errors.New("websocket: redirect from wss to ws")
+	}
+	return u, nil
+}
+
+// sameHost reports whether a and b have host and port in common.
+func sameHost(a, b *url.URL) bool {
+	x, y := originOf(a.Scheme, a.Host), originOf(b.Scheme, b.Host)
+	return x.host == y.host && x.port == y.port
+}
+
+// withoutCredentials returns a copy of h that may go to a host that h was not meant
+// for. What is gone stays gone, even if a later redirect leads back.
+func withoutCredentials(h http.Header) http.Header {
+	h = h.Clone()
+	for k := range h {
+		switch http.CanonicalHeaderKey(k) {
+		case "Authorization", "Cookie", "Cookie2", "Host", "Proxy-Authorization", "Proxy-Authenticate", "Www-Authenticate":
+			delete(h, k)
+		}
+	}
+	return h
+}
+
+// newRequest returns a request for u with the cookies of the jar and the program's
+// header fields. Those of the handshake are left to attempt.
+func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header) (*http.Request, error) {
+	req := (&http.Request{
+		Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if d.Jar != nil {
+		for _, cookie := range d.Jar.Cookies(u) {
+			req.AddCookie(cookie)
+		}
+	}
+	if len(d.Subprotocols) > 0 {
+		req.Header["Sec-WebSocket-Protocol"] = []string{strings.Join(d.Subprotocols, ", ")}
+	}
+	for k, vs := range fields {
+		vs = append([]string(nil), vs...)
+		switch name := http.CanonicalHeaderKey(k); name {
+		case "Upgrade", "Connection", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Extensions":
+			return nil, errors.New("websocket: duplicate header not allowed: " + k)
+		case "Sec-Websocket-Protocol":
+			if len(d.Subprotocols) > 0 {
+				return nil, errors.New("websocket: duplicate header not allowed: " + k)
+			}
+			req.Header["Sec-WebSocket-Protocol"] = vs
+		case "Content-Length", "Transfer-Encoding", "Trailer": // there is no body
+		case "Host":
+			if len(vs) > 0 {
+				req.Host = vs[0]
+			}
+		case "Cookie":
+			delete(req.Header, name)
+			req.Header[k] = vs
+		default:
+			req.Header[k] = vs
+		}
+	}
+	return req, nil
+}
+
+// checkHeader refuses what could smuggle a line into the request. Values are not
+// shown, they may be secret.
+func checkHeader(h http.Header) error {
+	for k, vs := range h {
+		if !httpguts.ValidHeaderFieldName(k) {
+			return fmt.Errorf("malformed name of header field %q", k)
+		}
+		for _, v := range vs {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fmt.Errorf("malformed value of header field %s", k)
+			}
+		}
+	}
+	return nil
+}
+
+// attempt connects, sends req and judges the answer. A connection that does not
+// become a Conn is closed.
+func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
+	if err := checkHeader(req.Header); err != nil {
+		return nil, nil, fmt.Errorf("websocket: %w", err)
+	}
+	key := newChallengeKey()
+	setOpening(req.Header, key)
+	nc, err := d.connect(ctx, req)
+	if err != nil {
+		return nil, nil, err
+	}
+	var resp *http.Response
+	var rest []byte
+	err = interruptible(ctx, nc, func() (err error) {
+		resp, rest, err = exchange(nc, req)
+		return err
+	})
+	if err != nil {
+		abort(nc)
+		return nil, resp, err
+	}
+	if d.Jar != nil {
+		if cookies := resp.Cookies(); len(cookies) > 0 {
+			d.Jar.SetCookies(req.URL, cookies)
+		}
+	}
+	subprotocol, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")))
+	if err != nil {
+		abort(nc)
+		return nil, resp, err
+	}
+	nc.SetDeadline(time.Time{}) // one that NetDial may have left
+	n := Negotiated{Subprotocol: subprotocol, Buffered: rest}
+	return newConn(nc, n, d.Options, buffers{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool}), resp, nil
+}
+
+// connect returns a connection over which req can be sent: through the proxy if there
+// is one, and with TLS if the URL wants it.
+func (d *Dialer) connect(ctx context.Context, req *http.Request) (nc net.Conn, err error) {
+	addr, err := dialAddr(req.URL, defaultPort(req.URL.Scheme))
+	if err != nil {
+		return nil, fmt.Errorf("websocket: %w", err)
+	}
+	proxy, err := d.proxy(req)
+	if err != nil {
+		return nil, err
+	}
+	trace := clientTrace(ctx)
+	if trace.GetConn != nil {
+		trace.GetConn(addr)
+	}
+	secure := req.URL.Scheme == "https"
+	switch {
+	case proxy != nil:
+		nc, err = d.dialProxy(ctx, proxy, addr)
+	case secure && d.NetDialTLSContext != nil:
+		nc, err = dialCustom(ctx, d.NetDialTLSContext, addr)
+		secure = false // it is already
+	default:
+		nc, err = d.dialNet(ctx, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if secure {
+		if nc, err = startTLS(ctx, nc, d.TLSClientConfig, addr); err != nil {
+			return nil, fmt.Errorf("websocket: %w", err)
+		}
+	}
+	if trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: nc})
+	}
+	return nc, nil
+}
+
+func clientTrace(ctx context.Context) *httptrace.ClientTrace {
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+		return trace
+	}
+	return &httptrace.ClientTrace{}
+}
+
+// dialAddr returns host:port of u, in ASCII (RFC 5891).
+func dialAddr(u *url.URL, port string) (string, error) {
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	addr, err := httpguts.PunycodeHostPort(net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return "", fmt.Errorf("host %q: %w", u.Hostname(), err)
+	}
+	return addr, nil
+}
+
+// dialNet makes a network connection by whatever the program wants it made.
+func (d *Dialer) dialNet(ctx context.Context, addr string) (net.Conn, error) {
+	switch {
+	case d.NetDialContext != nil:
+		return dialCustom(ctx, d.NetDialContext, addr)
+	case d.NetDial != nil:
+		return dialCustom(ctx, func(_ context.Context, network, addr string) (net.Conn, error) {
+			return d.NetDial(network, addr)
+		}, addr)
+	default:
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
+	}
+}
+
+// dialCustom calls the program's dial and does not rely on it to heed ctx: a connection
+// that comes late is closed.
+func dialCustom(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error), addr string) (net.Conn, error) {
+	type result struct {
+		nc  net.Conn
+		err error
+	}
+	results := make(chan result)
+	go func() {
+		nc, err := dial(ctx, "tcp", addr)
+		select {
+		case results <- result{nc, err}:
+		case <-ctx.Done():
+			if err == nil {
+				nc.Close()
+			}
+		}
+	}()
+	select {
+	case r := <-results:
+		return r.nc, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// startTLS makes a TLS client of nc by a clone of cfg. ServerName defaults to the host of
+// addr. nc is closed on failure.
+func startTLS(ctx context.Context, nc net.Conn, cfg *tls.Config, addr string) (net.Conn, error) {
+	if cfg = cfg.Clone(); cfg == nil {
+		cfg = &tls.Config{}
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	// A configuration shared with net/http may ask for h2, which knows no Upgrade.
+	cfg.NextProtos = []string{"http/1.1"}
+	tc := tls.Client(nc, cfg)
+
+	trace := clientTrace(ctx)
+	if trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := interruptible(ctx, nc, func() error { return tc.HandshakeContext(ctx) })
+	if trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(tc.ConnectionState(), err)
+	}
+	if err != nil {
+		abort(nc)
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return tc, nil
+}
+
+// interruptible calls f, which does I/O on nc, and closes nc under it when ctx ends.
+// Closing works with connections that know no deadlines, and leaves none behind.
+func interruptible(ctx context.Context, nc net.Conn, f func() error) error {
+	stop := context.AfterFunc(ctx, func() { abort(nc) })
+	err := f()
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// abort closes nc without the farewell of TLS, which can block.
+func abort(nc net.Conn) {
+	for {
+		tc, ok := nc.(*tls.Conn)
+		if !ok {
+			nc.Close()
+			return
+		}
+		nc = tc.NetConn()
+	}
+}
+
+// exchange sends req and reads the response to it: of a 101 also what came behind it,
+// of others also the body. When the body breaks off, the response has what there was
+// of it.
+func exchange(nc net.Conn, req *http.Request) (resp *http.Response, rest []byte, err error) {
+	if err := req.Write(nc); err != nil {
+		return nil, nil, fmt.Errorf("websocket: sending the opening handshake: %w", err)
+	}
+	resp, br, err := readResponse(nc, req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("websocket: reading the server's answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		return resp, nil, nil
+	}
+	resp.Body = http.NoBody
+	return resp, buffered(br), nil
+}
+
+// readResponse reads the header of the response to req, over those of interim
+// responses (RFC 9110, section 15.2), in all at most maxHandshake bytes.
+func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader, error) {
+	limited := &io.LimitedReader{R: nc, N: maxHandshake}
+	br := bufio.NewReader(limited)
+	if _, err := br.Peek(1); err == nil {
+		if trace := clientTrace(req.Context()); trace.GotFirstResponseByte != nil {
+			trace.GotFirstResponseByte()
+		}
+	}
+	for {
+		resp, err := http.ReadResponse(br, req)
+		switch {
+		case err != nil && limited.N == 0:
+			return nil, nil, fmt.Errorf("header over %d bytes", maxHandshake)
+		case err != nil:
+			return nil, nil, err
+		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:
+			limited.N = maxHandshake // for the body
+			return resp, br, nil
+		}
+	}
+}

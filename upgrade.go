@@ -1,0 +1,571 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// defaultHandshakeTimeout holds where the program gave none.
+const defaultHandshakeTimeout = 10 * time.Second
+
+// Upgrader turns HTTP requests into WebSocket connections: the server's end of
+// the opening handshake (RFC 6455, section 4.2). The zero value works. An
+// Upgrader may be copied, and used by many goroutines at once.
+type Upgrader struct {
+	// HandshakeTimeout bounds the writing of our answer and, in UpgradeConn, the
+	// reading of the request before it. 0 is 10 s, negative is no limit.
+	HandshakeTimeout time.Duration
+
+	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096. They do not
+	// limit the size of messages.
+	ReadBufferSize, WriteBufferSize int
+
+	// WriteBufferPool is where a NextWriter borrows its buffer; nil is a pool of
+	// the package's own. Use one pool for each WriteBufferSize.
+	WriteBufferPool BufferPool
+
+	// Subprotocols are those the server speaks, in order of preference. The first
+	// that the client offers too is chosen, none if there is no such. If it is
+	// nil, a Sec-WebSocket-Protocol in Upgrade's responseHeader chooses.
+	Subprotocols []string
+
+	// Error answers a request that Upgrade refuses. reason is a HandshakeError.
+	// The header fields that go with status are set on w already. If Error is nil,
+	// the answer is the status and its text, and the HTTP connection is closed.
+	Error func(w http.ResponseWriter, r *http.Request, status int, reason error)
+
+	// CheckOrigin reports whether the page that opens the connection may do so,
+	// going by r's Origin header, and decides alone. A browser lets any page
+	// connect to any server and sends cookies along, so a function that returns
+	// true hands the user's session to every page on the web.
+	//
+	// If it is nil, requests without Origin are allowed, which browsers never
+	// send, and those whose Origin has the host and port of the request's Host
+	// header, and those that AllowedOrigins names.
+	CheckOrigin func(r *http.Request) bool
+
+	// EnableCompression is to agree to permessage-deflate (RFC 7692). It changes
+	// nothing for now: every offer is declined.
+	EnableCompression bool
+
+	// Options are what connections are made with. Options.Compression, like
+	// EnableCompression, changes nothing for now.
+	Options
+
+	// AllowedOrigins are origins that may connect besides the server's own, as
+	// [scheme://]host[:port]. A host may start in "*.", which stands for one
+	// label or more; "*" alone allows everything. Without a port the scheme's own
+	// is meant, without a scheme any. Letters match in either case.
+	AllowedOrigins []string
+
+	// AllowedHosts, if not empty, are the only values of the Host header that are
+	// served, as host[:port] with the same "*." and the same ports. It keeps out
+	// pages whose host name was made to resolve to this server (DNS rebinding).
+	AllowedHosts []string
+
+	// SelectSubprotocol, if set, chooses among the subprotocols that the client
+	// offers, in place of Subprotocols; "" is none. Its error refuses the request
+	// with status 400. A choice that was not offered is a mistake of the server:
+	// status 500.
+	SelectSubprotocol func(r *http.Request, offered []string) (string, error)
+}
+
+// Upgrade answers the opening handshake r and takes the connection over from the
+// HTTP server. responseHeader, which may be nil, is sent with the answer: cookies,
+// say, or a Sec-WebSocket-Protocol where Subprotocols is nil. Control bytes in its
+// values become blanks, and fields that belong to the handshake are left out.
+//
+// A request that is no proper handshake is refused: Upgrade answers it by Error
+// and returns a HandshakeError. The statuses are 426 for a request that does not
+// ask for a WebSocket, 405 for another method than GET, 400 for a malformed
+// handshake or another version than 13, 403 for an origin or host that is not
+// allowed, and 500 for a responseHeader that cannot be sent and a w that cannot
+// be hijacked. Any other error comes from the network, and the connection is
+// closed then.
+//
+// w may be wrapped in any number of middlewares as long as each has an Unwrap
+// method (see http.ResponseController). The request's context ends when the HTTP
+// handler returns; the connection lives on.
+func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
+	c, err := u.upgrade(w, r, responseHeader)
+	if f, ok := errors.AsType[*refusal](err); ok {
+		u.reply(w, r, f)
+		return nil, f.reason
+	}
+	return c, err
+}
+
+// Upgrade is Upgrader.Upgrade with any origin allowed and nothing written to w
+// when the request is refused. Buffer sizes are in bytes, 0 is 4096.
+//
+// Deprecated: use Upgrader, which checks the origin and answers refusals.
+func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header, readBufSize, writeBufSize int) (*Conn, error) {
+	u := Upgrader{
+		ReadBufferSize:  readBufSize,
+		WriteBufferSize: writeBufSize,
+		CheckOrigin:     func(*http.Request) bool { return true },
+	}
+	c, err := u.upgrade(w, r, responseHeader)
+	if f, ok := errors.AsType[*refusal](err); ok {
+		return nil, f.reason
+	}
+	return c, err
+}
+
+// errServePanicked stands for a panic where a connection is told why it ends.
+var errServePanicked = errors.New("websocket: serve panicked")
+
+// Handler returns an HTTP handler that upgrades each request, calls serve with the
+// connection and ends it when serve returns: with close code 1000 for nil, the
+// code of a *CloseError or *ProtocolError, 1011 for other errors and for a panic,
+// which goes on to the HTTP server. Refused requests do not reach serve.
+func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		err = errServePanicked
+		defer func() { c.farewell(err) }()
+		err = serve(c, r)
+	})
+}
+
+// UpgradeConn reads an opening handshake from nc and answers it, for servers that
+// do without net/http. It returns the request too, as far as there was one. nc
+// belongs to UpgradeConn from here on: a refusal is written as an HTTP response,
+// by the rules of Upgrade but not by Error, and after any error nc is closed.
+//
+// The request's header may have 64 KiB, beyond that the answer is 431, and must be
+// flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
+// Its RemoteAddr is set, and its TLS if nc is a *tls.Conn.
+func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
+	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
+		nc.Close()
+		return nil, nil, err
+	}
+	r, rest, err := readRequest(nc)
+	if err != nil {
+		return nil, nil, turnAway(nc, err)
+	}
+	response, n, err := u.judge(r, nil)
+	if err != nil {
+		return nil, r, turnAway(nc, err)
+	}
+	n.Buffered = rest
+	c, err := u.open(nc, response, n)
+	return c, r, err
+}
+
+// upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
+func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
+	response, n, err := u.judge(r, responseHeader)
+	if err != nil {
+		return nil, err
+	}
+	nc, brw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, hijackRefusal(w, r, err)
+	}
+	n.Buffered = takeBuffered(brw)
+	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return u.open(nc, response, n)
+}
+
+// judge decides about r: either the response that opens the connection and what it
+// agrees on, or a *refusal.
+func (u *Upgrader) judge(r *http.Request, responseHeader http.Header) (response []byte, n Negotiated, err error) {
+	if err := checkOpening(r); err != nil {
+		return nil, n, err
+	}
+	if err := checkExtra(responseHeader); err != nil {
+		return nil, n, err
+	}
+	if !u.allowsHost(r) {
+		return nil, n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
+	}
+	if !u.allowsOrigin(r) {
+		return nil, n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
+	}
+	key, err := challengeKey(r.Header)
+	if err != nil {
+		return nil, n, err
+	}
+	if err := checkOffers(r.Header); err != nil {
+		return nil, n, err
+	}
+	subprotocol, err := u.subprotocol(r, responseHeader)
+	if err != nil {
+		return nil, n, err
+	}
+	return appendAnswer(nil, key, subprotocol, responseHeader), Negotiated{Server: true, Subprotocol: subprotocol}, nil
+}
+
+func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (chosen string, err error) {
+	offered := Subprotocols(r)
+	switch {
+	case u.SelectSubprotocol != nil:
+		if chosen, err = u.SelectSubprotocol(r, offered); err != nil {
+			return "", refuse(http.StatusBadRequest, "no subprotocol: %v", err)
+		}
+	case u.Subprotocols != nil:
+		chosen = chooseSubprotocol(u.Subprotocols, offered)
+	default:
+		if vs := fieldValues(responseHeader, "Sec-WebSocket-Protocol"); len(vs) > 0 {
+			chosen = vs[0]
+		}
+	}
+	if chosen != "" && !slices.Contains(offered, chosen) {
+		return "", refuse(http.StatusInternalServerError, "the server chose subprotocol %q, which was not offered", chosen)
+	}
+	return chosen, nil
+}
+
+// open sends the response that opens the connection.
+func (u *Upgrader) open(nc net.Conn, response []byte, n Negotiated) (*Conn, error) {
+	_, err := nc.Write(response)
+	if err == nil {
+		err = nc.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return newConn(nc, n, u.Options, buffers{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool}), nil
+}
+
+// handshakeDeadline is when the rest of a handshake must be over.
+func (u *Upgrader) handshakeDeadline() time.Time {
+	switch {
+	case u.HandshakeTimeout < 0:
+		return time.Time{}
+	case u.HandshakeTimeout == 0:
+		return time.Now().Add(defaultHandshakeTimeout)
+	default:
+		return time.Now().Add(u.HandshakeTimeout)
+	}
+}
+
+// reply answers a refused request by the HTTP server. The default answer closes the
+// connection, lest an intermediary that believes in the upgrade tunnels further
+// requests through it.
+func (u *Upgrader) reply(w http.ResponseWriter, r *http.Request, f *refusal) {
+	h := w.Header()
+	f.addTo(h)
+	if r.ProtoMajor != 1 { // RFC 9113, section 8.2.2
+		h.Del("Upgrade")
+		h.Del("Connection")
+	}
+	if u.Error != nil {
+		u.Error(w, r, f.status, f.reason)
+		return
+	}
+	if r.ProtoMajor == 1 {
+		h["Connection"] = append([]string{"close"}, h["Connection"]...)
+	}
+	http.Error(w, http.StatusText(f.status), f.status)
+}
+
+// hijackRefusal says why w could not be hijacked, which is a riddle to whoever
+// meets it in a stack of middlewares.
+func hijackRefusal(w http.ResponseWriter, r *http.Request, err error) error {
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return refuse(http.StatusInternalServerError, "hijacking the HTTP connection: %v", err)
+	}
+	if r.ProtoMajor > 1 {
+		return refuse(http.StatusInternalServerError, "response does not implement http.Hijacker: the request came over HTTP/%d", r.ProtoMajor)
+	}
+	return refuse(http.StatusInternalServerError, "response does not implement http.Hijacker: %T has neither a Hijack nor an Unwrap method", innermost(w))
+}
+
+// innermost follows the Unwrap methods of w to the end.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return w
+		}
+		w = wrapper.Unwrap()
+	}
+}
+
+// takeBuffered returns what the HTTP server read beyond the request. Then it empties
+// the two buffers, 4 KiB each, which the server would hold on to until the handler
+// returns, for many programs as long as the connection lives.
+func takeBuffered(brw *bufio.ReadWriter) []byte {
+	p := buffered(brw.Reader)
+	*brw.Reader = bufio.Reader{}
+	*brw.Writer = bufio.Writer{}
+	return p
+}
+
+// buffered returns a copy of what br holds, nil if it is nothing.
+func buffered(br *bufio.Reader) []byte {
+	p, _ := br.Peek(br.Buffered())
+	return append([]byte(nil), p...)
+}
+
+// turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
+// It returns the error to report.
+func turnAway(nc net.Conn, err error) error {
+	defer nc.Close()
+	f, ok := errors.AsType[*refusal](err)
+	if !ok {
+		return err
+	}
+	if _, err := nc.Write(f.response()); err == nil {
+		drain(nc)
+	}
+	return f.reason
+}
+
+// response is f as an HTTP response, the same that http.Error would write.
+func (f *refusal) response() []byte {
+	body := http.StatusText(f.status) + "\n"
+	h := http.Header{
+		"Content-Type":           {"text/plain; charset=utf-8"},
+		"X-Content-Type-Options": {"nosniff"},
+	}
+	f.addTo(h)
+	resp := http.Response{
+		StatusCode: f.status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+	}
+	var b bytes.Buffer
+	resp.Write(&b) // neither a buffer nor a string fails
+	return b.Bytes()
+}
+
+// drain lets the peer read our last words: closing a TCP connection while bytes lie
+// unread resets it, and the answer may be lost. It is content with the peer's FIN,
+// 256 KiB or one second.
+func drain(nc net.Conn) {
+	half, ok := nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return
+	}
+	io.CopyN(io.Discard, nc, 256<<10)
+}
+
+// readRequest reads an HTTP/1.1 request header from nc, and returns what came behind
+// it as rest. A request that is not to be answered by 101 comes back as *refusal.
+func readRequest(nc net.Conn) (r *http.Request, rest []byte, err error) {
+	var s headerScanner
+	p := make([]byte, 0, 4<<10)
+	for {
+		n, readErr := nc.Read(p[len(p):cap(p)])
+		p = p[:len(p)+n]
+		end, err := s.scan(p)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case end > 0:
+			r, err := parseRequest(nc, p[:end])
+			return r, append([]byte(nil), p[end:]...), err
+		case len(p) == maxHandshake:
+			return nil, nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "request header over %d bytes", maxHandshake)
+		case readErr == io.EOF && len(p) > 0:
+			readErr = io.ErrUnexpectedEOF
+			fallthrough
+		case readErr != nil:
+			return nil, nil, fmt.Errorf("websocket: reading the opening handshake: %w", readErr)
+		case len(p) == cap(p):
+			p = slices.Grow(p, min(cap(p), maxHandshake-cap(p)))
+			p = p[:len(p):min(cap(p), maxHandshake)]
+		}
+	}
+}
+
+// parseRequest makes a Request of a header that headerScanner let pass.
+func parseRequest(nc net.Conn, header []byte) (*http.Request, error) {
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(header)))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "malformed request: %v", err)
+	}
+	if r.ProtoMajor != 1 {
+		return nil, refuse(http.StatusHTTPVersionNotSupported, "%s on an HTTP/1.1 connection", r.Proto)
+	}
+	r.RemoteAddr = nc.RemoteAddr().String()
+	if tc, ok := nc.(*tls.Conn); ok {
+		state := tc.ConnectionState()
+		r.TLS = &state
+	}
+	return r, nil
+}
+
+// headerScanner finds the end of a request header while its bytes come in, and
+// refuses the first line that is not strict HTTP/1.1 (RFC 9112, sections 2 to 5).
+type headerScanner struct {
+	line     int // where the line begins that is not complete yet
+	searched int // no line feed from there up to here
+	lines    int // complete lines so far
+	hosts    int // Host lines among them
+}
+
+// scan goes on with p, the bytes so far. It returns the length of the header once it
+// is complete, 0 before.
+func (s *headerScanner) scan(p []byte) (end int, err error) {
+	for {
+		i := bytes.IndexByte(p[s.searched:], '\n')
+		if i < 0 {
+			s.searched = len(p)
+			return 0, nil
+		}
+		end = s.searched + i + 1
+		line, ok := bytes.CutSuffix(p[s.line:end], []byte("\r\n"))
+		switch {
+		case !ok:
+			return 0, refuse(http.StatusBadRequest, "malformed request: line without CR LF")
+		case s.lines == 0:
+			err = checkRequestLine(line)
+		case len(line) > 0:
+			err = s.checkFieldLine(line)
+		case s.hosts == 0:
+			return 0, refuse(http.StatusBadRequest, "missing or malformed Host header")
+		default:
+			return end, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		s.lines++
+		s.line, s.searched = end, end
+	}
+}
+
+// checkRequestLine leaves to http.ReadRequest all but the bytes that nobody may send.
+func checkRequestLine(line []byte) error {
+	if len(line) == 0 || bytes.ContainsFunc(line, func(b rune) bool { return b < ' ' || b == 0x7f }) {
+		return refuse(http.StatusBadRequest, "malformed request line")
+	}
+	return nil
+}
+
+// checkFieldLine wants a token right before the colon, which also refuses a folded
+// line (RFC 9112, section 5.2), and no control bytes behind it.
+func (s *headerScanner) checkFieldLine(line []byte) error {
+	name, value, ok := strings.Cut(string(line), ":")
+	if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		return refuse(http.StatusBadRequest, "malformed request header line")
+	}
+	if strings.EqualFold(name, "Host") {
+		if s.hosts++; s.hosts > 1 {
+			return refuse(http.StatusBadRequest, "more than one Host header")
+		}
+	}
+	return nil
+}
+
+// allowsHost applies AllowedHosts.
+func (u *Upgrader) allowsHost(r *http.Request) bool {
+	if len(u.AllowedHosts) == 0 {
+		return true
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return slices.ContainsFunc(u.AllowedHosts, originOf(scheme, r.Host).matches)
+}
+
+// allowsOrigin applies CheckOrigin or, without it, AllowedOrigins (RFC 6455, section 10.2).
+func (u *Upgrader) allowsOrigin(r *http.Request) bool {
+	if u.CheckOrigin != nil {
+		return u.CheckOrigin(r)
+	}
+	values := r.Header["Origin"]
+	switch {
+	case len(values) == 0:
+		return true
+	case len(values) > 1:
+		return false
+	case slices.Contains(u.AllowedOrigins, "*"):
+		return true
+	}
+	o, ok := parseOrigin(values[0])
+	return ok && (o.isOf(r.Host) || slices.ContainsFunc(u.AllowedOrigins, o.matches))
+}
+
+// origin is where a page comes from (RFC 6454), in lower case and with the port
+// spelled out if the scheme has one.
+type origin struct{ scheme, host, port string }
+
+// parseOrigin reads an Origin header. "null", the origin of pages that have none,
+// has no host and is refused.
+func parseOrigin(s string) (origin, bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return origin{}, false
+	}
+	return originOf(u.Scheme, u.Host), true
+}
+
+func originOf(scheme, hostport string) origin {
+	u := url.URL{Scheme: lowerASCII(scheme), Host: lowerASCII(hostport)}
+	o := origin{u.Scheme, u.Hostname(), u.Port()}
+	if o.port == "" {
+		o.port = defaultPort(o.scheme)
+	}
+	return o
+}
+
+// isOf reports whether o is the server's own origin. The scheme is left open, since
+// behind a proxy that ends TLS nobody knows it, but it must be one of the web's.
+func (o origin) isOf(host string) bool {
+	return defaultPort(o.scheme) != "" && o == originOf(o.scheme, host)
+}
+
+// matches applies a pattern of AllowedOrigins or AllowedHosts.
+func (o origin) matches(pattern string) bool {
+	scheme, hostport, ok := strings.Cut(pattern, "://")
+	if !ok {
+		scheme, hostport = o.scheme, pattern
+	}
+	p := originOf(scheme, hostport)
+	if parent, ok := strings.CutPrefix(p.host, "*."); ok {
+		label, ok := strings.CutSuffix(o.host, "."+parent)
+		if !ok || label == "" {
+			return false
+		}
+		p.host = o.host
+	}
+	return p == o
+}
+
+// defaultPort returns the port of a scheme of the web, "" for others.
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http", "ws":
+		return "80"
+	case "https", "wss":
+		return "443"
+	}
+	return ""
+}
+
+// lowerASCII leaves all but A to Z alone: Unicode's folding would make "K" of a
+// Kelvin sign, and one host name of two.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
