@@ -53,7 +53,7 @@ func (e *echo) run() {
 	}
 	if e.has("keeps the TCP connection") {
 		_, _ = io.Copy(io.Discard, e.conn)
-		time.Sleep(5 * time.Second)
+		time.Sleep(2 * time.Second)
 	}
 	_ = e.conn.Close()
 }
@@ -272,8 +272,6 @@ func (e *echo) close(p []byte) error {
 	case e.has("does nothing about close frames"):
 		_, _ = io.Copy(io.Discard, e.conn)
 		return errDone
-	case len(p) == 1:
-		p = nil
 	case e.has("cuts the close code off"):
 		p = p[:min(len(p), 1)]
 	}

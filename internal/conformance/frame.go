@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
 )
@@ -40,30 +41,39 @@ func (f frame) append(dst []byte, key []byte) []byte {
 	if f.fin {
 		first |= 0x80
 	}
-	var mask byte
+	var masked byte
 	if key != nil {
-		mask = 0x80
+		masked = 0x80
 	}
 	n := len(f.payload)
 	switch {
 	case f.form == lengthTop:
-		dst = binary.BigEndian.AppendUint64(append(dst, first, mask|127), 1<<63|uint64(n))
+		dst = binary.BigEndian.AppendUint64(append(dst, first, masked|127), 1<<63|uint64(n))
 	case f.form == length64 || n > 0xFFFF:
-		dst = binary.BigEndian.AppendUint64(append(dst, first, mask|127), uint64(n))
+		dst = binary.BigEndian.AppendUint64(append(dst, first, masked|127), uint64(n))
 	case f.form == length16 || n > 125:
-		dst = binary.BigEndian.AppendUint16(append(dst, first, mask|126), uint16(n))
+		dst = binary.BigEndian.AppendUint16(append(dst, first, masked|126), uint16(n))
 	default:
-		dst = append(dst, first, mask|byte(n))
+		dst = append(dst, first, masked|byte(n))
 	}
 	dst = append(dst, key...)
 	start := len(dst)
 	dst = append(dst, f.payload...)
 	if key != nil {
-		for i := range dst[start:] {
-			dst[start+i] ^= key[i&3]
-		}
+		mask(dst[start:], key)
 	}
 	return dst
+}
+
+// mask masks p, or takes the mask away (section 5.3).
+func mask(p, key []byte) {
+	var keys [4096]byte
+	for n := copy(keys[:], key); n < len(keys) && n < len(p); n *= 2 {
+		copy(keys[n:], keys[:n])
+	}
+	for len(p) > 0 {
+		p = p[subtle.XORBytes(p, p, keys[:]):]
+	}
 }
 
 // Short ways to write frames down.

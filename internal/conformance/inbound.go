@@ -66,9 +66,7 @@ func (in *inbound) next() any {
 		}
 		if h.masked {
 			in.keys[h.key]++
-			for i := range payload {
-				payload[i] ^= h.key[i&3]
-			}
+			mask(payload, h.key[:])
 		}
 		in.log.rxFrame(h, payload)
 		if item := in.frame(h, payload); item != nil {

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -93,22 +94,23 @@ func TestHealthyEndpointPasses(t *testing.T) {
 	for under, play := range players {
 		for _, compression := range []bool{false, true} {
 			name := under + ", uncompressed"
-			config := conformance.Config{Parallel: 8, Messages: 3, Timeout: 30 * time.Second}
+			config := conformance.Config{Parallel: 8, Messages: 2, Timeout: 30 * time.Second}
 			if compression {
 				name = under + ", compressed"
 			}
-			// The largest cases have their turn below, and in the tests of the endpoints.
-			config.Exclude = []string{"9.*"}
+			// Cases that take long and differ from others only in a number.
+			config.Exclude = []string{"9.*", "12.*.10", "12.*.15", "12.*.16", "12.*.17", "13.*.10", "13.*.15", "13.*.16", "13.*.17"}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				results := play(t, "", compression, config)
 				cases, err := conformance.Cases(roleOf[under])
 				require.NoError(t, err)
 				for _, c := range cases {
-					if c.Section() == 9 {
+					r := results[c.ID]
+					if left := func(p string) bool { return conformance.Match(p, c.ID) }; slices.ContainsFunc(config.Exclude, left) {
+						require.Nil(t, r, c.ID)
 						continue
 					}
-					r := results[c.ID]
 					require.NotNil(t, r, c.ID)
 					want := c.Allowed[0]
 					if !compression && c.Allowed[len(c.Allowed)-1] == conformance.Unimplemented {
