@@ -41,6 +41,8 @@ func TestConformance(t *testing.T) {
 		config.Read = read
 		play := conformance.Config{Agent: read, Cases: quick, Timeout: patience, Messages: cmp.Or(*playflag.Messages, 20)}
 		switch {
+		case *playflag.Cases != "":
+			play.Cases = strings.Split(*playflag.Cases, ",")
 		case *playflag.Full:
 			play.Cases, play.Messages = all, *playflag.Messages
 		case *playflag.All && i == 0:
