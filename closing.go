@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -15,13 +13,11 @@ import (
 //
 //	peer's close frame ──┐
 //	peer broke a rule ───┤ readFailed ─▶ our close frame ─┐
-//	Shutdown, WriteControl ─────────────▶ our close frame ─┤ lingerIfDone ─▶ linger ─▶ network closed
+//	Shutdown, WriteControl ─────────────▶ our close frame ─┤ lingerIfDone ─▶ lingerer ─▶ network closed
 //	Close, silence, a context's end ────────────────────────────────────────────────▶ network closed
 
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
-	lingerTime    = time.Second // how long input is discarded after our last words
-	lingerBytes   = 256 << 10   // and how much of it
 	readerGrace   = 100 * time.Millisecond
 )
 
@@ -43,7 +39,6 @@ func (c *Conn) over(cause error) {
 		}
 	}
 	c.mu.Unlock()
-	c.keepalive.stop()
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -62,6 +57,7 @@ func (c *Conn) kill(cause error) {
 	c.lingering = true
 	c.mu.Unlock()
 	c.over(cause)
+	c.keepalive.stop()
 	c.readTurn.end(cause)
 	c.w.turn.end(cause)
 	_ = c.nc.Close() // nobody is left to tell
@@ -92,6 +88,7 @@ func (c *Conn) readFailed(err error) error {
 	}
 	c.mu.Unlock()
 	c.over(err)
+	c.keepalive.stop()
 	c.lingerIfDone()
 	return err
 }
@@ -112,6 +109,7 @@ func (c *Conn) Close() error {
 	c.mu.Unlock()
 
 	c.over(errClosed)
+	c.keepalive.stop()
 	c.readTurn.end(errClosed)
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it
@@ -157,16 +155,37 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	stop := context.AfterFunc(ctx, func() { c.kill(context.Cause(ctx)) })
 	defer stop()
 
-	err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
-	if err != nil && !errors.Is(err, ErrCloseSent) {
+	c.leaving.Store(true) // before the peer can answer
+	say := func() error {
+		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
+		if err == nil || errors.Is(err, ErrCloseSent) {
+			return nil
+		}
 		_ = c.Close() // the error to report is the one before
 		return err
 	}
 	if c.handling.Load() {
-		return nil
+		return say()
 	}
+	// The peer may be writing too, and read nothing before we do.
+	said := make(chan error, 1)
+	go func() { said <- say() }()
+	err := c.awaitClose(ctx)
+	if err := <-said; err != nil {
+		return err
+	}
+	if closeErr := c.Close(); closedByPeer(err) {
+		return closeErr
+	}
+	return err
+}
+
+// awaitClose returns the error that reading ends with. If nobody else reads, it
+// discards what comes.
+func (c *Conn) awaitClose(ctx context.Context) error {
 	c.awaitReaders(ctx)
-	err = c.read(ctx, func() error {
+	return c.read(ctx, func() error {
+		c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {
@@ -174,10 +193,6 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 			}
 		}
 	})
-	if closeErr := c.Close(); closedByPeer(err) {
-		return closeErr
-	}
-	return err
 }
 
 // closedByPeer reports whether the peer's close frame came.
@@ -255,36 +270,16 @@ func (c *Conn) lingerIfDone() {
 	if c.drop != nil {
 		c.drop.Stop()
 	}
-	go c.linger()
-}
+	c.readDeadline.takeOver(time.Time{}) // the lingerer sets its own
 
-var lingerBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
-
-// linger closes the network connection in such a way that our last words reach
-// the peer: if input is left unread when a TCP connection is closed, the peer
-// gets a reset, which may overtake them. It runs on a goroutine of its own, for a
-// moment at the end of a connection's life, since the reader whose error began
-// it must not wait.
-//
-// A server ends the TCP connection itself. A client whose closing handshake was
-// complete leaves that to the server for a while, so that the server holds the
-// TIME_WAIT state as RFC 6455, section 7.1.1 wants it.
-func (c *Conn) linger() {
-	defer c.nc.Close()
-	wait := lingerTime
-	if c.negotiated.Server || !c.r.in.closed {
-		half, ok := c.nc.(interface{ CloseWrite() error })
-		if ok && half.CloseWrite() != nil {
-			return
-		}
-		if !ok && c.r.in.closed {
-			return // the peer sends nothing after its close frame
-		}
-	} else {
-		wait = c.closeTimeout
+	// "the server MUST close the TCP connection immediately; the client SHOULD
+	// wait for the server to close the connection" (section 7.1.1, in other words
+	// in 5.5.1), so that the server holds the TIME_WAIT state.
+	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
+	if !c.negotiated.Server && l.quiet {
+		l.start(c.closeTimeout)
+		return
 	}
-	c.readDeadline.takeOver(time.Now().Add(wait))
-	buf := lingerBuffers.Get().(*[8 << 10]byte)
-	defer lingerBuffers.Put(buf)
-	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(c.nc, lingerBytes), buf[:])
+	l.end = true
+	l.start(lingerTime)
 }

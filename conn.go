@@ -77,7 +77,8 @@ type Conn struct {
 	readTurn    turn
 	r           reader         // guarded by readTurn
 	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
-	closedFirst bool           // guarded by readTurn: our close frame was sent when the peer's came
+	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
+	leaving     atomic.Bool    // Shutdown was called
 	handling    atomic.Bool    // Serve has the read turn and its handler runs
 
 	w writer
@@ -93,7 +94,7 @@ type Conn struct {
 	cancel    context.CancelCauseFunc
 	dead      error       // why we closed the network connection, or are about to
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	lingering bool        // linger has the network connection, or nobody will
+	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if our close frame can't be sent
 }
 
@@ -202,6 +203,9 @@ func (c *Conn) read(ctx context.Context, f func() error) error {
 		return err
 	}
 	defer c.readTurn.release()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	defer c.interruptible(ctx)()
 	return c.judge(ctx, f())
 }

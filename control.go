@@ -94,7 +94,7 @@ func (c *Conn) onPong(p []byte) error {
 }
 
 func (c *Conn) onClose(code int, reason string) error {
-	c.closedFirst = c.w.closeSent()
+	c.closedFirst = c.leaving.Load() || c.w.closeSent()
 	return c.CloseHandler()(code, reason)
 }
 
@@ -170,9 +170,15 @@ func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	case at := <-pong:
 		return at.Sub(sent), nil
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		err = context.Cause(ctx)
 	case <-c.Context().Done():
-		return 0, context.Cause(c.Context())
+		err = context.Cause(c.Context())
+	}
+	select {
+	case at := <-pong: // it was there too
+		return at.Sub(sent), nil
+	default:
+		return 0, err
 	}
 }
 
@@ -186,9 +192,10 @@ type keepalive struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
-	heard   time.Time // when the peer was last heard
-	waiting time.Time // since when a read waits for it, zero while none does
-	pinged  time.Time // when it was first pinged since it was heard, zero if it was not
+	heard   time.Time     // when the peer was last heard
+	waiting time.Time     // since when a read waits for it, zero while none does
+	pinged  time.Time     // when it was first pinged since it was heard, zero if it was not
+	waited  time.Duration // how long reads have waited in vain since it was pinged, without the one at hand
 }
 
 func (k *keepalive) start(c *Conn, opts Options) {
@@ -218,8 +225,9 @@ func (k *keepalive) stop() {
 func (k *keepalive) tick() {
 	now := time.Now()
 	// A ping that finds somebody writing is not sent: the write deadline
-	// watches over them, and a peer that was not asked owes no answer.
-	pinged := k.wantsPing(now) && k.c.w.probe()
+	// watches over them, and a peer that was not asked owes no answer. When
+	// nothing can be sent any more there is nothing to wait for.
+	pinged := k.wantsPing(now) && (k.c.w.probe() || k.c.w.err() != nil)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -227,7 +235,7 @@ func (k *keepalive) tick() {
 		return
 	}
 	if pinged && k.pinged.IsZero() && !k.heard.After(now) {
-		k.pinged = now
+		k.pinged, k.waited = now, 0
 	}
 	next := k.next(now)
 	if next <= 0 {
@@ -256,11 +264,16 @@ func (k *keepalive) next(now time.Time) time.Duration {
 	if k.pinged.IsZero() || k.waiting.IsZero() {
 		return k.interval
 	}
-	since := k.pinged
-	if k.waiting.After(since) {
-		since = k.waiting // what the peer said before may have waited in the socket
+	return k.timeout - k.waited - k.inVain(now)
+}
+
+// inVain returns how long the read at hand has waited since the peer was pinged.
+// While nobody reads, what the peer says may wait in the socket.
+func (k *keepalive) inVain(now time.Time) time.Duration {
+	if k.waiting.After(k.pinged) {
+		return now.Sub(k.waiting)
 	}
-	return k.timeout - now.Sub(since)
+	return now.Sub(k.pinged)
 }
 
 // wait notes that a read waits for the peer.
@@ -272,13 +285,16 @@ func (k *keepalive) wait() {
 
 // hear notes that the read is over, and whether it brought anything.
 func (k *keepalive) hear(n int) {
+	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = time.Time{}
 	if n > 0 {
-		k.heard = time.Now()
+		k.heard = now
 		k.pinged = time.Time{}
+	} else if !k.pinged.IsZero() {
+		k.waited += k.inVain(now)
 	}
+	k.waiting = time.Time{}
 }
 
 // A listener tells keepalive of the reads that pass through it.

@@ -28,8 +28,7 @@ import (
 // greeter upgrades every request, greets with the path, and closes.
 func greeter(u Upgrader) http.Handler {
 	return u.Handler(func(c *Conn, r *http.Request) error {
-		_, err := io.WriteString(c.NetConn(), r.URL.RequestURI())
-		return err
+		return c.WriteMessage(TextMessage, []byte(r.URL.RequestURI()))
 	})
 }
 
@@ -41,14 +40,20 @@ func trust(srv *httptest.Server) *tls.Config {
 	return &tls.Config{RootCAs: roots}
 }
 
-// requireGreeting reads what a greeter sent, glued to the 101 or not.
+// requireGreeting reads what a greeter sends.
 func requireGreeting(t testing.TB, c *Conn, want string) {
 	t.Helper()
-	rest, err := io.ReadAll(c.NetConn())
+	defer c.Close()
+	messageType, p, err := c.ReadMessage()
 	require.NoError(t, err)
-	require.Equal(t, want, string(c.Negotiated().Buffered)+string(rest))
-	c.Close() // the peer is gone, which TLS finds an error
+	require.Equal(t, TextMessage, messageType)
+	require.Equal(t, want, string(p))
+	_, _, err = c.ReadMessage()
+	require.True(t, IsCloseError(err, CloseNormalClosure), "%v", err)
 }
+
+// early returns the bytes that c was given with the handshake and nobody has read.
+func early(c *Conn) string { return string(c.r.buf[c.r.pos:c.r.end]) }
 
 // scriptedServer is the other end of an in-memory dial: it reads one request and
 // answers with what answer makes of it.
@@ -318,7 +323,7 @@ func TestDialBytes(t *testing.T) {
 			require.NoError(t, err)
 			rest, err := io.ReadAll(c.NetConn())
 			require.NoError(t, err)
-			require.Equal(t, tt.early, string(c.Negotiated().Buffered)+string(rest))
+			require.Equal(t, tt.early, early(c)+string(rest))
 		})
 	}
 }
@@ -782,7 +787,7 @@ func FuzzHandshakeResponse(f *testing.F) {
 			return
 		}
 		require.Equal(t, 101, resp.StatusCode)
-		require.True(t, bytes.HasSuffix([]byte(nc.raw), c.Negotiated().Buffered))
+		require.True(t, strings.HasSuffix(string(nc.raw), early(c)))
 	})
 }
 

@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"io"
+	"math/bits"
 	"os"
 	"sync"
 
@@ -41,29 +42,35 @@ type reader struct {
 	size     int    // bytes of buf
 	pos, end int    // buf[pos:end] waits to be used
 
-	in     inbound
-	err    error // why nothing can be read any more
-	kind   int   // the type of the last message that began
-	room   int64 // bytes that the message may still bring, negative for any number
-	text   bool  // the message is text that has to be UTF-8
-	valid  utf8.Validator
-	fin    bool    // the frame at hand is the last of its message
-	left   int64   // bytes of its payload that are still to come
-	masked bool    // its payload is masked,
-	key    [4]byte // with this masking key,
-	keyPos int     // continuing at this position
+	in       inbound
+	err      error // why nothing can be read any more
+	kind     int   // the type of the last message that began
+	dropping bool  // what is to come of the message is discarded
+	room     int64 // bytes that the message may still bring, negative for any number
+	text     bool  // the message is text that has to be UTF-8
+	valid    utf8.Validator
+	fin      bool    // the frame at hand is the last of its message
+	left     int64   // bytes of its payload that are still to come
+	masked   bool    // its payload is masked,
+	key      [4]byte // with this masking key,
+	keyPos   int     // continuing at this position
 }
 
 // next goes to the beginning of the next message and returns its type. limit is
 // in bytes, negative for none. What is unread of the message before is
 // discarded.
 func (r *reader) next(limit int64) (messageType int, err error) {
+	if r.err != nil {
+		return 0, r.err
+	}
 	r.text = false // nobody sees the rest
+	r.dropping = true
 	for r.in.message != 0 {
 		if err := r.skip(); err != nil {
 			return 0, err
 		}
 	}
+	r.dropping = false
 	r.room = limit
 	if err := r.advance(); err != nil {
 		return 0, err
@@ -79,8 +86,13 @@ func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, er
 	if err != nil {
 		return 0, dst, err
 	}
-	p, err = r.rest(dst)
-	return messageType, p, err
+	for p = dst; ; {
+		var need int
+		if p, need, err = r.gather(p); need == 0 {
+			return messageType, p, err
+		}
+		p = append(make([]byte, 0, len(p)+need), p...)
+	}
 }
 
 // newMessage is message into memory of its own, allocated once: when the message
@@ -91,61 +103,99 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 		return 0, nil, err
 	}
 	if r.fin && r.left <= int64(r.end-r.pos) {
-		p = make([]byte, 0, r.left)
-		p, err = r.rest(p)
+		p, _, err = r.gather(make([]byte, 0, r.left))
 		return messageType, p, err
 	}
-	pooled := gatherBuffers.Get().(*[]byte)
-	defer gatherBuffers.Put(pooled)
-	gathered, err := r.rest((*pooled)[:0])
-	p = append(make([]byte, 0, len(gathered)), gathered...)
-	if cap(gathered) <= maxPooled {
-		*pooled = gathered
+	var buf *gatherBuffer // none before there are bytes for it
+	for {
+		gathered, need, err := r.gather(p)
+		if need == 0 {
+			p = append(make([]byte, 0, len(gathered)), gathered...)
+			buf.giveBack()
+			return messageType, p, err
+		}
+		larger := borrowGatherBuffer(len(gathered) + need)
+		p = append(larger.b, gathered...)
+		buf.giveBack()
+		buf = larger
 	}
-	return messageType, p, err
 }
 
-// maxPooled is the largest buffer, in bytes, that is kept for other messages.
-const maxPooled = 1 << 20
-
-var gatherBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// rest appends what is to come of the message at hand to dst.
-func (r *reader) rest(dst []byte) ([]byte, error) {
+// gather appends what is to come of the message at hand to dst, as far as there
+// is room. If there is not, need says how many more bytes to make room for: as
+// many as have come already, so that memory follows what was sent and not what a
+// header claims, and many small fragments cost no more than one large.
+func (r *reader) gather(dst []byte) (p []byte, need int, err error) {
 	for r.in.message != 0 {
 		if r.left == 0 {
 			if err := r.advance(); err != nil {
-				return dst, err
+				return dst, 0, err
 			}
 			if r.in.fragments > maxFragments {
-				return dst, r.fail(errFragments)
+				return dst, 0, r.fail(errFragments)
 			}
 			continue
 		}
-		dst = grow(dst, r.left)
+		if len(dst) == cap(dst) {
+			if r.pos == r.end {
+				if err := r.fill(); err != nil {
+					return dst, 0, r.fail(err)
+				}
+			}
+			need = max(len(dst), int(min(r.left, int64(r.end-r.pos))))
+			if r.fin {
+				need = int(min(int64(need), r.left))
+			}
+			return dst, need, nil
+		}
 		n, err := r.payload(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if err != nil {
-			return dst, err
+			return dst, 0, err
 		}
 	}
-	return dst, nil
+	return dst, 0, nil
 }
 
-// grow makes room at the end of a full dst for some of the bytes that a header
-// announced: as many as have come already, and 4 KiB, so that memory follows
-// what was sent and not what was claimed.
-func grow(dst []byte, announced int64) []byte {
-	if len(dst) < cap(dst) {
-		return dst
+// A gatherBuffer is where a message gathers until its length is known. The pools
+// keep buffers by size, which is a power of two, so that a message never sits in
+// one that a much larger message has left behind.
+type gatherBuffer struct{ b []byte } // of length 0
+
+const (
+	minGather = 9  // the smallest buffer is 1<<9 bytes
+	maxGather = 20 // the largest that is kept is 1<<20
+
+	maxPooled = 1 << maxGather // the largest buffer, in bytes, that is kept for other messages
+)
+
+var gatherPools [maxGather - minGather + 1]sync.Pool
+
+// borrowGatherBuffer returns an empty buffer with room for at least n bytes.
+func borrowGatherBuffer(n int) *gatherBuffer {
+	class := max(bits.Len(uint(n-1)), minGather)
+	if class > maxGather {
+		return &gatherBuffer{make([]byte, 0, n)}
 	}
-	more := int(min(announced, int64(max(len(dst), 4<<10))))
-	return append(make([]byte, 0, len(dst)+more), dst...)
+	if buf, ok := gatherPools[class-minGather].Get().(*gatherBuffer); ok {
+		return buf
+	}
+	return &gatherBuffer{make([]byte, 0, 1<<class)}
+}
+
+// giveBack leaves the buffer, if there is one, to other messages.
+func (buf *gatherBuffer) giveBack() {
+	if buf != nil && cap(buf.b) <= maxPooled {
+		gatherPools[bits.Len(uint(cap(buf.b)))-1-minGather].Put(buf)
+	}
 }
 
 // read reads from the message at hand. The error is io.EOF at its end.
 func (r *reader) read(p []byte) (n int, err error) {
 	for r.in.message != 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
 		if len(p) == 0 {
 			return 0, nil
 		}
@@ -153,6 +203,9 @@ func (r *reader) read(p []byte) (n int, err error) {
 			return r.payload(p)
 		}
 		if err := r.advance(); err != nil {
+			if err == io.EOF { // a handler's, and not the end of the message
+				err = io.ErrUnexpectedEOF
+			}
 			return 0, err
 		}
 	}
@@ -290,7 +343,7 @@ func (r *reader) used(n int) error {
 // fail makes err the end of reading, unless it is a timeout and nothing is lost
 // by asking again.
 func (r *reader) fail(err error) error {
-	if isTimeout(err) && (r.in.message == 0 || r.lenient) {
+	if isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
 		return err
 	}
 	r.err = err

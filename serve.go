@@ -65,10 +65,15 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
 // CloseInternalServerErr, with no reason, for other errors of handle.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
+	outcome := errPanicked
+	defer func() { c.farewell(outcome) }()
 	err, outcome := c.serve(ctx, handle)
-	c.farewell(outcome)
 	return err
 }
+
+// errPanicked stands for a panic of the program where the peer is told why the
+// connection ends.
+var errPanicked = errors.New("websocket: handler panicked")
 
 // serve is the loop of Serve. It returns what Serve returns, and the outcome that
 // the peer is told of.
@@ -88,7 +93,10 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 			return c.loopEnd(ctx, c.judge(ctx, err))
 		}
 		if err := c.handle(handle, Message{Type: messageType, Data: p}); err != nil {
-			return err, err
+			return err, told(ctx, err)
+		}
+		if dead := c.killed(); dead != nil { // more messages may lie in the buffer
+			return c.loopEnd(ctx, c.judge(ctx, dead))
 		}
 		if hurry == nil && c.w.closeSent() {
 			// A Shutdown within handle has left the rest to this loop.
@@ -116,8 +124,22 @@ func (c *Conn) loopEnd(ctx context.Context, err error) (_, outcome error) {
 		return nil, nil
 	case closedByPeer(err) && c.closedFirst, errors.Is(err, errClosed):
 		return nil, nil // the program ended it
-	case ctx.Err() != nil && err == context.Cause(ctx):
-		return err, &CloseError{Code: CloseGoingAway}
 	}
-	return err, err
+	return err, told(ctx, err)
+}
+
+// told returns what the peer is to be told of an error that ended a loop. That
+// something within the handler took too long is not the end of ctx.
+func told(ctx context.Context, err error) error {
+	var (
+		closed *CloseError
+		broken *ProtocolError
+	)
+	switch {
+	case errors.As(err, &closed), errors.As(err, &broken):
+		return err
+	case ctx.Err() != nil:
+		return &CloseError{Code: CloseGoingAway}
+	}
+	return &CloseError{Code: CloseInternalServerErr}
 }

@@ -140,15 +140,18 @@ func (t *turn) release() {
 	t.releaseLocked()
 }
 
-func (t *turn) releaseLocked() {
+// releaseLocked is release for who has the mutex. It reports whether there was
+// anybody.
+func (t *turn) releaseLocked() (given bool) {
 	t.taken = false
 	for i, w := range t.queue {
 		if t.tryLocked(w.want) {
 			t.queue = slices.Delete(t.queue, i, i+1)
 			close(w.given)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // setOpen notes whether a message lies open; who has the turn calls it.

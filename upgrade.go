@@ -3,18 +3,13 @@ package websocket
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // defaultHandshakeTimeout holds where the program gave none.
@@ -124,9 +119,6 @@ func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header,
 	return c, err
 }
 
-// errServePanicked stands for a panic where a connection is told why it ends.
-var errServePanicked = errors.New("websocket: serve panicked")
-
 // Handler returns an HTTP handler that upgrades each request, calls serve with the
 // connection and ends it when serve returns: with close code 1000 for nil, the
 // code of a *CloseError or *ProtocolError, 1011 for other errors and for a panic,
@@ -137,7 +129,7 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 		if err != nil {
 			return
 		}
-		err = errServePanicked
+		err = errPanicked
 		defer func() { c.farewell(err) }()
 		err = serve(c, r)
 	})
@@ -146,7 +138,8 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // UpgradeConn reads an opening handshake from nc and answers it, for servers that
 // do without net/http. It returns the request too, as far as there was one. nc
 // belongs to UpgradeConn from here on: a refusal is written as an HTTP response,
-// by the rules of Upgrade but not by Error, and after any error nc is closed.
+// by the rules of Upgrade but not by Error. After any error nc is closed, though not
+// before the peer had a second to read the refusal.
 //
 // The request's header may have 64 KiB, beyond that the answer is 431, and must be
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
@@ -323,14 +316,16 @@ func buffered(br *bufio.Reader) []byte {
 // turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
 // It returns the error to report.
 func turnAway(nc net.Conn, err error) error {
-	defer nc.Close()
 	f, ok := errors.AsType[*refusal](err)
 	if !ok {
+		nc.Close()
 		return err
 	}
-	if _, err := nc.Write(f.response()); err == nil {
-		drain(nc)
+	if _, err := nc.Write(f.response()); err != nil {
+		nc.Close()
+		return f.reason
 	}
+	(&lingerer{nc: nc, end: true, quiet: true}).start(lingerTime)
 	return f.reason
 }
 
@@ -349,126 +344,6 @@ func (f *refusal) response() []byte {
 	var b bytes.Buffer
 	resp.Write(&b) // neither a buffer nor a string fails
 	return b.Bytes()
-}
-
-// drain lets the peer read our last words: closing a TCP connection while bytes lie
-// unread resets it, and the answer may be lost. It is content with the peer's FIN,
-// 256 KiB or one second.
-func drain(nc net.Conn) {
-	half, ok := nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || nc.SetReadDeadline(time.Now().Add(time.Second)) != nil {
-		return
-	}
-	io.CopyN(io.Discard, nc, 256<<10)
-}
-
-// readRequest reads an HTTP/1.1 request header from nc, and returns what came behind
-// it as rest. A request that is not to be answered by 101 comes back as *refusal.
-func readRequest(nc net.Conn) (r *http.Request, rest []byte, err error) {
-	var s headerScanner
-	p := make([]byte, 0, 4<<10)
-	for {
-		n, readErr := nc.Read(p[len(p):cap(p)])
-		p = p[:len(p)+n]
-		end, err := s.scan(p)
-		switch {
-		case err != nil:
-			return nil, nil, err
-		case end > 0:
-			r, err := parseRequest(nc, p[:end])
-			return r, append([]byte(nil), p[end:]...), err
-		case len(p) == maxHandshake:
-			return nil, nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "request header over %d bytes", maxHandshake)
-		case readErr == io.EOF && len(p) > 0:
-			readErr = io.ErrUnexpectedEOF
-			fallthrough
-		case readErr != nil:
-			return nil, nil, fmt.Errorf("websocket: reading the opening handshake: %w", readErr)
-		case len(p) == cap(p):
-			p = slices.Grow(p, min(cap(p), maxHandshake-cap(p)))
-			p = p[:len(p):min(cap(p), maxHandshake)]
-		}
-	}
-}
-
-// parseRequest makes a Request of a header that headerScanner let pass.
-func parseRequest(nc net.Conn, header []byte) (*http.Request, error) {
-	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(header)))
-	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "malformed request: %v", err)
-	}
-	if r.ProtoMajor != 1 {
-		return nil, refuse(http.StatusHTTPVersionNotSupported, "%s on an HTTP/1.1 connection", r.Proto)
-	}
-	r.RemoteAddr = nc.RemoteAddr().String()
-	if tc, ok := nc.(*tls.Conn); ok {
-		state := tc.ConnectionState()
-		r.TLS = &state
-	}
-	return r, nil
-}
-
-// headerScanner finds the end of a request header while its bytes come in, and
-// refuses the first line that is not strict HTTP/1.1 (RFC 9112, sections 2 to 5).
-type headerScanner struct {
-	line     int // where the line begins that is not complete yet
-	searched int // no line feed from there up to here
-	lines    int // complete lines so far
-	hosts    int // Host lines among them
-}
-
-// scan goes on with p, the bytes so far. It returns the length of the header once it
-// is complete, 0 before.
-func (s *headerScanner) scan(p []byte) (end int, err error) {
-	for {
-		i := bytes.IndexByte(p[s.searched:], '\n')
-		if i < 0 {
-			s.searched = len(p)
-			return 0, nil
-		}
-		end = s.searched + i + 1
-		line, ok := bytes.CutSuffix(p[s.line:end], []byte("\r\n"))
-		switch {
-		case !ok:
-			return 0, refuse(http.StatusBadRequest, "malformed request: line without CR LF")
-		case s.lines == 0:
-			err = checkRequestLine(line)
-		case len(line) > 0:
-			err = s.checkFieldLine(line)
-		case s.hosts == 0:
-			return 0, refuse(http.StatusBadRequest, "missing or malformed Host header")
-		default:
-			return end, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		s.lines++
-		s.line, s.searched = end, end
-	}
-}
-
-// checkRequestLine leaves to http.ReadRequest all but the bytes that nobody may send.
-func checkRequestLine(line []byte) error {
-	if len(line) == 0 || bytes.ContainsFunc(line, func(b rune) bool { return b < ' ' || b == 0x7f }) {
-		return refuse(http.StatusBadRequest, "malformed request line")
-	}
-	return nil
-}
-
-// checkFieldLine wants a token right before the colon, which also refuses a folded
-// line (RFC 9112, section 5.2), and no control bytes behind it.
-func (s *headerScanner) checkFieldLine(line []byte) error {
-	name, value, ok := strings.Cut(string(line), ":")
-	if !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return refuse(http.StatusBadRequest, "malformed request header line")
-	}
-	if strings.EqualFold(name, "Host") {
-		if s.hosts++; s.hosts > 1 {
-			return refuse(http.StatusBadRequest, "more than one Host header")
-		}
-	}
-	return nil
 }
 
 // allowsHost applies AllowedHosts.
@@ -499,73 +374,4 @@ func (u *Upgrader) allowsOrigin(r *http.Request) bool {
 	}
 	o, ok := parseOrigin(values[0])
 	return ok && (o.isOf(r.Host) || slices.ContainsFunc(u.AllowedOrigins, o.matches))
-}
-
-// origin is where a page comes from (RFC 6454), in lower case and with the port
-// spelled out if the scheme has one.
-type origin struct{ scheme, host, port string }
-
-// parseOrigin reads an Origin header. "null", the origin of pages that have none,
-// has no host and is refused.
-func parseOrigin(s string) (origin, bool) {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return origin{}, false
-	}
-	return originOf(u.Scheme, u.Host), true
-}
-
-func originOf(scheme, hostport string) origin {
-	u := url.URL{Scheme: lowerASCII(scheme), Host: lowerASCII(hostport)}
-	o := origin{u.Scheme, u.Hostname(), u.Port()}
-	if o.port == "" {
-		o.port = defaultPort(o.scheme)
-	}
-	return o
-}
-
-// isOf reports whether o is the server's own origin. The scheme is left open, since
-// behind a proxy that ends TLS nobody knows it, but it must be one of the web's.
-func (o origin) isOf(host string) bool {
-	return defaultPort(o.scheme) != "" && o == originOf(o.scheme, host)
-}
-
-// matches applies a pattern of AllowedOrigins or AllowedHosts.
-func (o origin) matches(pattern string) bool {
-	scheme, hostport, ok := strings.Cut(pattern, "://")
-	if !ok {
-		scheme, hostport = o.scheme, pattern
-	}
-	p := originOf(scheme, hostport)
-	if parent, ok := strings.CutPrefix(p.host, "*."); ok {
-		label, ok := strings.CutSuffix(o.host, "."+parent)
-		if !ok || label == "" {
-			return false
-		}
-		p.host = o.host
-	}
-	return p == o
-}
-
-// defaultPort returns the port of a scheme of the web, "" for others.
-func defaultPort(scheme string) string {
-	switch scheme {
-	case "http", "ws":
-		return "80"
-	case "https", "wss":
-		return "443"
-	}
-	return ""
-}
-
-// lowerASCII leaves all but A to Z alone: Unicode's folding would make "K" of a
-// Kelvin sign, and one host name of two.
-func lowerASCII(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }

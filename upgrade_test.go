@@ -3,9 +3,9 @@ package websocket
 import (
 	"bufio"
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,10 +13,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/internal/wstest"
 )
 
 // scriptedConn is a connection in memory: it reads what the test wrote down and
@@ -278,7 +279,7 @@ func TestUpgradeKeepsEarlyBytesAndEmptiesBuffers(t *testing.T) {
 	w.early = "\x89\x80\x00\x00\x00\x00"
 	c, err := new(Upgrader).Upgrade(w, parsedRequest(t, plainRequest), nil)
 	require.NoError(t, err)
-	require.Equal(t, []byte(w.early), c.Negotiated().Buffered)
+	require.Equal(t, w.early, early(c))
 	require.Zero(t, *w.brw.Reader)
 	require.Zero(t, *w.brw.Writer)
 	require.Same(t, nc, c.NetConn())
@@ -304,11 +305,11 @@ func TestUpgradeGluedBytes(t *testing.T) {
 	require.NoError(t, err)
 	o := <-outcomes
 	require.NoError(t, o.err)
-	early := o.c.Negotiated().Buffered
-	late := make([]byte, len("early and late")-len(early))
+	got := early(o.c)
+	late := make([]byte, len("early and late")-len(got))
 	_, err = io.ReadFull(o.c.NetConn(), late)
 	require.NoError(t, err)
-	require.Equal(t, "early and late", string(early)+string(late))
+	require.Equal(t, "early and late", got+string(late))
 }
 
 func TestUpgradeDeadlines(t *testing.T) {
@@ -466,292 +467,58 @@ func TestDeprecatedUpgrade(t *testing.T) {
 
 func TestHandler(t *testing.T) {
 	t.Parallel()
-	t.Run("serves", func(t *testing.T) {
-		t.Parallel()
-		var u Upgrader
-		srv := httptest.NewServer(u.Handler(func(c *Conn, r *http.Request) error {
-			_, err := io.WriteString(c.NetConn(), r.URL.Path)
-			return err
-		}))
-		defer srv.Close()
-		_, resp, br := ask(t, srv.Listener.Addr().String(), plainRequest)
-		requireAnswer(t, resp, 101)
-		rest, err := io.ReadAll(br)
-		require.NoError(t, err)
-		require.True(t, strings.HasPrefix(string(rest), "/chat"))
-	})
+	for _, tt := range []struct {
+		name  string
+		serve func(c *Conn) error
+		want  error
+	}{
+		{"serves", func(c *Conn) error { return nil }, &CloseError{Code: 1000}},
+		{"a close code of its own", func(c *Conn) error { return &CloseError{Code: 4001, Text: "bye"} }, &CloseError{Code: 4001, Text: "bye"}},
+		{"fails", func(c *Conn) error { return errors.New("secret") }, &CloseError{Code: 1011}},
+		{"panics", func(c *Conn) error { panic("boom") }, &CloseError{Code: 1011}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewUnstartedServer(new(Upgrader).Handler(func(c *Conn, r *http.Request) error {
+				if err := c.WriteMessage(TextMessage, []byte(r.URL.Path)); err != nil {
+					return err
+				}
+				return tt.serve(c)
+			}))
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0) // for the panic
+			srv.Start()
+			defer srv.Close()
+			c, _, err := new(Dialer).Dial(wsURL(srv)+"/chat", nil)
+			require.NoError(t, err)
+			defer c.Close()
+			_, p, err := c.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, "/chat", string(p))
+			_, _, err = c.ReadMessage()
+			require.Equal(t, tt.want, err)
+		})
+	}
 	t.Run("refuses", func(t *testing.T) {
 		t.Parallel()
-		var u Upgrader
 		rec := httptest.NewRecorder()
-		u.Handler(nil).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+		new(Upgrader).Handler(nil).ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
 		require.Equal(t, 426, rec.Code)
 	})
-	t.Run("panics", func(t *testing.T) {
+	t.Run("lets a panic go on", func(t *testing.T) {
 		t.Parallel()
-		var u Upgrader
 		client, server := net.Pipe()
-		go io.Copy(io.Discard, client)
+		go func() {
+			peer := wstest.NewClient(t, client)
+			_, _ = http.ReadResponse(bufio.NewReader(client), nil)
+			peer.ExpectClose(1011)
+			peer.Send(wstest.CloseFrame(1011, ""))
+		}()
 		require.PanicsWithValue(t, "boom", func() {
-			u.Handler(func(*Conn, *http.Request) error { panic("boom") }).ServeHTTP(newHijackable(server), parsedRequest(t, plainRequest))
+			new(Upgrader).Handler(func(*Conn, *http.Request) error { panic("boom") }).ServeHTTP(newHijackable(server), parsedRequest(t, plainRequest))
 		})
 		_, err := server.Write([]byte("x"))
 		require.ErrorIs(t, err, io.ErrClosedPipe)
 	})
-}
-
-// malformedRequests are refused with 400 before they are a Request, as edits of
-// plainRequest.
-var malformedRequests = []struct{ name, old, new string }{
-	{"empty line first", "GET", "\r\nGET"},
-	{"bare LF", "\r\nUpgrade:", "\nUpgrade:"},
-	{"bare CR", "Upgrade: websocket", "Upgrade: web\rsocket"},
-	{"CR CR LF", "\r\nUpgrade:", "\r\r\nUpgrade:"},
-	{"NUL in a value", "Upgrade: websocket", "Upgrade: web\x00socket"},
-	{"NUL in a name", "Upgrade: websocket", "Up\x00grade: websocket"},
-	{"NUL in the request line", "/chat", "/ch\x00at"},
-	{"DEL in the request line", "/chat", "/ch\x7fat"},
-	{"blank before the colon", "Upgrade: websocket", "Upgrade : websocket"},
-	{"folded line", "Upgrade: websocket", "Upgrade:\r\n websocket"},
-	{"no colon", "Upgrade: websocket", "Upgrade websocket"},
-	{"no name", "Upgrade: websocket", ": websocket"},
-	{"no Host", "Host: server.example.com\r\n", ""},
-	{"no Host with an absolute target", "GET /chat HTTP/1.1\r\nHost: server.example.com", "GET http://server.example.com/chat HTTP/1.1"},
-	{"two Hosts", "Upgrade:", "host: server.example.com\r\nUpgrade:"},
-	{"no version in the request line", " HTTP/1.1", ""},
-	{"two blanks in the request line", "GET /chat", "GET  /chat"},
-	{"method that is no token", "GET", "G(T"},
-	{"Content-Length that is no number", "Upgrade:", "Content-Length: 5x\r\nUpgrade:"},
-	{"two Content-Lengths", "Upgrade:", "Content-Length: 5\r\nContent-Length: 6\r\nUpgrade:"},
-	{"unknown Transfer-Encoding", "Upgrade:", "Transfer-Encoding: gzip\r\nUpgrade:"},
-}
-
-func TestUpgradeConn(t *testing.T) {
-	t.Parallel()
-	check := func(t *testing.T, u Upgrader, raw string, status int, want Negotiated) {
-		t.Parallel()
-		for name, r := range map[string]io.Reader{
-			"whole":   strings.NewReader(raw),
-			"by byte": iotest.OneByteReader(strings.NewReader(raw)),
-			"halves":  iotest.HalfReader(strings.NewReader(raw)),
-		} {
-			nc := &scriptedConn{Reader: r}
-			c, req, err := u.UpgradeConn(nc)
-			outcome{c, req, err}.require(t, status, want)
-			require.Equal(t, status != 101, nc.closed, name)
-			require.Equal(t, 1, nc.writes, name)
-			resp := parsedResponse(t, nc.written.String())
-			requireAnswer(t, resp, status)
-		}
-	}
-	for _, tt := range openingCases {
-		if tt.status == 0 {
-			tt.status = 101
-		}
-		t.Run(tt.name, func(t *testing.T) {
-			check(t, Upgrader{}, edit(t, plainRequest, tt.old, tt.new), tt.status, Negotiated{})
-		})
-	}
-	for _, tt := range policyCases {
-		t.Run(tt.name, func(t *testing.T) {
-			check(t, tt.u, edit(t, plainRequest, tt.old, tt.new), tt.status, tt.want)
-		})
-	}
-	for _, tt := range malformedRequests {
-		t.Run(tt.name, func(t *testing.T) {
-			check(t, Upgrader{}, edit(t, plainRequest, tt.old, tt.new), 400, Negotiated{})
-		})
-	}
-	t.Run("HTTP/2", func(t *testing.T) {
-		check(t, Upgrader{}, edit(t, plainRequest, "HTTP/1.1", "HTTP/2.0"), 505, Negotiated{})
-	})
-	t.Run("header of 64 KiB", func(t *testing.T) {
-		filler := strings.Repeat("x", maxHandshake-len(plainRequest)-len("X: \r\n"))
-		check(t, Upgrader{}, edit(t, plainRequest, "Upgrade:", "X: "+filler+"\r\nUpgrade:"), 101, Negotiated{})
-	})
-	t.Run("header over 64 KiB", func(t *testing.T) {
-		filler := strings.Repeat("x", maxHandshake-len(plainRequest)-len("X: \r\n")+1)
-		check(t, Upgrader{}, edit(t, plainRequest, "Upgrade:", "X: "+filler+"\r\nUpgrade:"), 431, Negotiated{})
-	})
-	t.Run("header of blanks", func(t *testing.T) {
-		check(t, Upgrader{}, edit(t, plainRequest, "Upgrade:", "Sec-WebSocket-Extensions: a"+strings.Repeat(" ", 60<<10)+"b\r\nUpgrade:"), 400, Negotiated{})
-	})
-}
-
-func TestUpgradeConnRequest(t *testing.T) {
-	t.Parallel()
-	nc := &scriptedConn{Reader: strings.NewReader(edit(t, plainRequest, "/chat", "/chat?room=1") + "early")}
-	c, r, err := new(Upgrader).UpgradeConn(nc)
-	require.NoError(t, err)
-	require.Equal(t, "early", string(c.Negotiated().Buffered))
-	require.Equal(t, "room=1", r.URL.RawQuery)
-	require.Equal(t, "server.example.com", r.Host)
-	require.Equal(t, "192.0.2.1:1234", r.RemoteAddr)
-	require.Nil(t, r.TLS)
-	require.Equal(t, plainAnswer, nc.written.String())
-	require.Zero(t, nc.deadlines[len(nc.deadlines)-1])
-}
-
-func TestUpgradeConnReadErrors(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name string
-		r    io.Reader
-		want error
-	}{
-		{"nothing", strings.NewReader(""), io.EOF},
-		{"half a header", strings.NewReader(plainRequest[:50]), io.ErrUnexpectedEOF},
-		{"timeout", iotest.ErrReader(os.ErrDeadlineExceeded), os.ErrDeadlineExceeded},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			nc := &scriptedConn{Reader: tt.r}
-			c, r, err := new(Upgrader).UpgradeConn(nc)
-			require.Nil(t, c)
-			require.Nil(t, r)
-			require.ErrorIs(t, err, tt.want)
-			require.True(t, nc.closed)
-			require.Zero(t, nc.writes)
-		})
-	}
-}
-
-func TestUpgradeConnTimeout(t *testing.T) {
-	t.Parallel()
-	client, server := net.Pipe()
-	defer client.Close()
-	u := Upgrader{HandshakeTimeout: time.Nanosecond}
-	_, _, err := u.UpgradeConn(server)
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-}
-
-// The peer is still sending when it is refused, and must get to read why.
-func TestUpgradeConnRefusalIsNotReset(t *testing.T) {
-	t.Parallel()
-	l := listen(t)
-	errs := make(chan error, 1)
-	go func() {
-		nc, err := l.Accept()
-		if err == nil {
-			_, _, err = new(Upgrader).UpgradeConn(nc)
-		}
-		errs <- err
-	}()
-	_, resp, br := ask(t, l.Addr().String(), "GET / HTTP/1.1\r\nX: "+strings.Repeat("x", 2*maxHandshake))
-	requireAnswer(t, resp, 431)
-	_, err := io.Copy(io.Discard, br)
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-}
-
-func TestUpgradeConnTLS(t *testing.T) {
-	t.Parallel()
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close()
-	client, server := net.Pipe()
-	defer client.Close()
-	go func() {
-		tc := tls.Client(client, &tls.Config{InsecureSkipVerify: true})
-		io.WriteString(tc, plainRequest)
-		io.Copy(io.Discard, tc)
-	}()
-	u := Upgrader{AllowedHosts: []string{"https://server.example.com"}}
-	c, r, err := u.UpgradeConn(tls.Server(server, srv.TLS))
-	require.NoError(t, err)
-	require.True(t, r.TLS.HandshakeComplete)
-	require.IsType(t, &tls.Conn{}, c.NetConn())
-}
-
-func TestAllowsOrigin(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		host    string
-		origins []string
-		allowed []string
-		want    bool
-	}{
-		{"none", "example.com", nil, nil, true},
-		{"same", "example.com", []string{"https://example.com"}, nil, true},
-		{"same in another case", "Example.com", []string{"HTTPS://eXample.COM"}, nil, true},
-		{"same with a port", "example.com:8080", []string{"http://example.com:8080"}, nil, true},
-		{"same IPv6", "[::1]:8080", []string{"http://[::1]:8080"}, nil, true},
-		{"default port in the origin", "example.com", []string{"https://example.com:443"}, nil, true},
-		{"default port in the host", "example.com:80", []string{"http://example.com"}, nil, true},
-		{"trailing slash", "example.com", []string{"http://example.com/"}, nil, true},
-		{"WebSocket's own scheme", "example.com", []string{"wss://example.com"}, nil, true},
-		{"other host", "example.com", []string{"https://example.org"}, nil, false},
-		{"other port", "example.com", []string{"http://example.com:8080"}, nil, false},
-		{"the other scheme's port", "example.com", []string{"http://example.com:443"}, nil, false},
-		{"host at its own port", "example.com:8080", []string{"http://example.com"}, nil, false},
-		{"prefix", "example.com", []string{"https://evil-example.com"}, nil, false},
-		{"suffix", "example.com", []string{"https://example.com.evil.org"}, nil, false},
-		{"subdomain", "example.com", []string{"https://a.example.com"}, nil, false},
-		{"trailing dot", "example.com", []string{"https://example.com."}, nil, false},
-		{"user information", "example.com", []string{"https://evil.org@example.com"}, nil, false},
-		{"user information the other way", "example.com", []string{"https://example.com@evil.org"}, nil, false},
-		{"path", "example.com", []string{"https://example.com/a"}, nil, false},
-		{"query", "example.com", []string{"https://example.com?a"}, nil, false},
-		{"backslash", "example.com", []string{`https://evil.org\@example.com`}, nil, false},
-		{"Kelvin sign", "kexample.com", []string{"https://\u212aexample.com"}, nil, false},
-		{"null", "example.com", []string{"null"}, nil, false},
-		{"empty", "example.com", []string{""}, nil, false},
-		{"no scheme", "example.com", []string{"//example.com"}, nil, false},
-		{"scheme that is not the web's", "example.com", []string{"ftp://example.com"}, nil, false},
-		{"two", "example.com", []string{"https://example.com", "https://example.com"}, nil, false},
-		{"two, with all allowed", "example.com", []string{"https://example.com", "https://example.com"}, []string{"*"}, false},
-		{"all", "example.com", []string{"https://example.org"}, []string{"*"}, true},
-		{"null, with all allowed", "example.com", []string{"null"}, []string{"*"}, true},
-		{"host", "example.com", []string{"https://example.org"}, []string{"example.net", "example.org"}, true},
-		{"host in another case", "example.com", []string{"https://example.org"}, []string{"Example.ORG"}, true},
-		{"host, another port", "example.com", []string{"https://example.org:8443"}, []string{"example.org"}, false},
-		{"host and port", "example.com", []string{"https://example.org:8443"}, []string{"example.org:8443"}, true},
-		{"host and default port", "example.com", []string{"https://example.org"}, []string{"example.org:443"}, true},
-		{"scheme", "example.com", []string{"https://example.org"}, []string{"HTTPS://example.org"}, true},
-		{"another scheme", "example.com", []string{"http://example.org"}, []string{"https://example.org"}, false},
-		{"scheme that is not the web's, allowed", "example.com", []string{"chrome-extension://abc"}, []string{"chrome-extension://abc"}, true},
-		{"wildcard, one label", "example.com", []string{"https://a.example.org"}, []string{"*.example.org"}, true},
-		{"wildcard, two labels", "example.com", []string{"https://a.b.example.org"}, []string{"https://*.example.org"}, true},
-		{"wildcard, no label", "example.com", []string{"https://example.org"}, []string{"*.example.org"}, false},
-		{"wildcard, empty label", "example.com", []string{"https://.example.org"}, []string{"*.example.org"}, false},
-		{"wildcard, suffix without a dot", "example.com", []string{"https://evil-example.org"}, []string{"*.example.org"}, false},
-		{"wildcard, another port", "example.com", []string{"https://a.example.org:8443"}, []string{"*.example.org"}, false},
-		{"the same is always allowed", "example.com", []string{"https://example.com"}, []string{"example.org"}, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			u := Upgrader{AllowedOrigins: tt.allowed}
-			require.Equal(t, tt.want, u.allowsOrigin(&http.Request{Host: tt.host, Header: http.Header{"Origin": tt.origins}}))
-		})
-	}
-}
-
-func TestAllowsHost(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		host    string
-		tls     *tls.ConnectionState
-		allowed []string
-		want    bool
-	}{
-		{"no list", "evil.org", nil, nil, true},
-		{"listed", "example.com", nil, []string{"example.com"}, true},
-		{"listed in another case", "EXAMPLE.com", nil, []string{"example.COM"}, true},
-		{"not listed", "evil.org", nil, []string{"example.com"}, false},
-		{"default port", "example.com:80", nil, []string{"example.com"}, true},
-		{"default port of TLS", "example.com:443", &tls.ConnectionState{}, []string{"example.com"}, true},
-		{"other port", "example.com:8080", nil, []string{"example.com"}, false},
-		{"port listed", "localhost:8080", nil, []string{"localhost:8080"}, true},
-		{"wildcard", "a.example.com", nil, []string{"*.example.com"}, true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			u := Upgrader{AllowedHosts: tt.allowed}
-			require.Equal(t, tt.want, u.allowsHost(&http.Request{Host: tt.host, TLS: tt.tls}))
-		})
-	}
 }
 
 // One Upgrader serves many goroutines.
@@ -766,36 +533,4 @@ func TestUpgraderConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// Whatever comes in: no panic, and either a connection that stays open, or an answer
-// or an error and a connection that is closed.
-func FuzzHandshakeRequest(f *testing.F) {
-	for _, tt := range openingCases {
-		f.Add([]byte(edit(f, plainRequest, tt.old, tt.new)))
-	}
-	for _, tt := range policyCases {
-		f.Add([]byte(edit(f, plainRequest, tt.old, tt.new)))
-	}
-	for _, tt := range malformedRequests {
-		f.Add([]byte(edit(f, plainRequest, tt.old, tt.new)))
-	}
-	f.Add([]byte(plainRequest + "\x81\x80\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		nc := &scriptedConn{Reader: bytes.NewReader(raw)}
-		c, r, err := new(Upgrader).UpgradeConn(nc)
-		if err != nil {
-			require.Nil(t, c)
-			require.True(t, nc.closed)
-			if _, refused := err.(HandshakeError); refused {
-				resp := parsedResponse(t, nc.written.String())
-				require.GreaterOrEqual(t, resp.StatusCode, 400)
-			}
-			return
-		}
-		require.False(t, nc.closed)
-		require.NotNil(t, r)
-		require.True(t, bytes.HasSuffix(raw, append([]byte("\r\n\r\n"), c.Negotiated().Buffered...)))
-		require.True(t, strings.HasPrefix(nc.written.String(), "HTTP/1.1 101 "))
-	})
 }

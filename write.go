@@ -115,8 +115,12 @@ func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, w
 		return err
 	}
 	defer w.release()
+	// While nothing was sent, nothing is lost.
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if !deadline.IsZero() && !time.Now().Before(deadline) {
-		return errTurnTimeout // nothing was sent, so nothing is lost
+		return errTurnTimeout
 	}
 	err := w.out.accept(opcode)
 	if err == nil {
@@ -231,19 +235,15 @@ func (w *writer) probe() bool {
 	return free
 }
 
-// release sends what we owe and hands the turn on.
+// release sends what we owe and hands the turn on. It never blocks.
 func (w *writer) release() {
 	w.turn.mu.Lock()
-	if w.turn.ended != nil {
-		w.pong, w.echo, w.ping = nil, nil, false
-	}
-	if w.pong == nil && w.echo == nil && !w.ping {
+	b, last := w.takeReplies()
+	if b == nil {
 		w.turn.releaseLocked()
 		w.turn.mu.Unlock()
 		return
 	}
-	b, last := w.takeReplies()
-	w.replying = true
 	w.turn.mu.Unlock()
 
 	err := w.arm(w.byTimeout())
@@ -253,20 +253,35 @@ func (w *writer) release() {
 	}
 	if err == nil && n < len(b) {
 		// The socket is full, or of a kind that knows no writing without
-		// blocking. This goroutine ends when the bytes are sent, at the
-		// deadline, or when the connection is closed.
-		go func() {
-			_, err := w.nc.Write(b[n:])
-			w.replied(err, last)
-		}()
+		// blocking.
+		go w.sendReplies(b[n:], last)
 		return
 	}
-	w.replied(err, last)
+	if b, last = w.replied(err, last); b != nil {
+		go w.sendReplies(b, last) // this goroutine has done its share
+	}
 }
 
-// takeReplies encodes the frames that we owe. last says that a close frame is
-// among them. The caller has the turn and its mutex.
+// sendReplies sends what takeReplies has encoded. It is a goroutine that ends
+// when nothing more is owed or somebody else has the turn, at the deadline, or
+// when the connection is closed.
+func (w *writer) sendReplies(b []byte, last bool) {
+	for b != nil {
+		err := w.arm(w.byTimeout())
+		if err == nil {
+			_, err = w.nc.Write(b)
+		}
+		b, last = w.replied(err, last)
+	}
+}
+
+// takeReplies encodes the frames that we owe, nil for none. last says that a
+// close frame is among them. The caller has the turn and its mutex, and calls
+// replied in the end.
 func (w *writer) takeReplies() (b []byte, last bool) {
+	if w.turn.ended != nil {
+		return nil, false
+	}
 	if w.ping {
 		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: PingMessage}, nil)
 	}
@@ -278,20 +293,26 @@ func (w *writer) takeReplies() (b []byte, last bool) {
 		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: CloseMessage, Length: int64(len(w.echo))}, w.echo)
 	}
 	w.pong, w.echo, w.ping = nil, nil, false
+	w.replying = b != nil
 	return b, last
 }
 
-// replied ends what release began.
-func (w *writer) replied(err error, last bool) {
+// replied ends what takeReplies began, and hands the turn to who waits for it:
+// they will send what we have come to owe meanwhile. So a flood of pings holds
+// nobody up. If nobody waits it returns what is owed and keeps the turn.
+func (w *writer) replied(err error, last bool) (b []byte, more bool) {
 	if err != nil {
 		_ = w.fail(err) // the next write reports it
 	} else if last {
 		w.close()
 	}
 	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
 	w.replying = false
-	w.turn.mu.Unlock()
-	w.release()
+	if w.turn.releaseLocked() || w.pong == nil && w.echo == nil || !w.turn.tryLocked(control) {
+		return nil, false
+	}
+	return w.takeReplies()
 }
 
 // owing reports whether frames that we owe the peer are not sent yet.
@@ -303,11 +324,12 @@ func (w *writer) owing() bool {
 
 // settle waits until what we owe the peer is sent, but not past the deadline.
 func (w *writer) settle(deadline time.Time) {
-	if w.owing() {
+	for w.owing() {
 		w.hurry(deadline)
-		if w.turn.take(context.Background(), control, deadline) == nil {
-			w.release()
+		if w.turn.take(context.Background(), control, deadline) != nil {
+			return
 		}
+		w.release()
 	}
 }
 
@@ -398,25 +420,34 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 // next begins a message that is written piece by piece. It ends the one before
 // if that is unfinished.
 func (w *writer) next(opcode int) (*messageWriter, error) {
-	w.turn.mu.Lock()
-	before := w.stream
-	w.turn.mu.Unlock()
-	if before != nil {
-		if err := before.Close(); err != nil && err != errWriteClosed {
-			return nil, err
-		}
-	}
 	mw := &messageWriter{w: w, opcode: opcode, limit: w.size}
 	if isControl(opcode) {
 		mw.limit = maxControlPayload
 	}
+	for {
+		before, err := w.begin(mw)
+		if before == nil {
+			return mw, err
+		}
+		if err := before.Close(); err != nil && !before.over() {
+			return nil, err
+		}
+	}
+}
+
+// begin makes mw the message that NextWriter began last, or returns the one that
+// is and has not ended.
+func (w *writer) begin(mw *messageWriter) (before *messageWriter, err error) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	if w.turn.ended != nil {
+	switch {
+	case w.stream != nil:
+		return w.stream, nil
+	case w.turn.ended != nil:
 		return nil, w.turn.ended
 	}
 	w.stream = mw
-	return mw, nil
+	return nil, nil
 }
 
 // A messageWriter sends one message as one frame or several fragments
@@ -485,6 +516,13 @@ func (mw *messageWriter) Close() error {
 	}
 	mw.end(errWriteClosed)
 	return nil
+}
+
+// over reports whether the message has ended, well or badly.
+func (mw *messageWriter) over() bool {
+	mw.mu.Lock()
+	defer mw.mu.Unlock()
+	return mw.err != nil
 }
 
 func gather[T []byte | string](mw *messageWriter, p T) (n int, err error) {

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
+)
+
+// start serves on a free port until end is called, which reports how serving ended.
+func start(t *testing.T) (host string, end func() error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	done := make(chan error, 1)
+	go func() { done <- new(server).serve(ctx, ln) }()
+	return ln.Addr().String(), func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func dial(t *testing.T, host string) *websocket.Conn {
+	c, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+host+"/ws", nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	return c
+}
+
+func TestEcho(t *testing.T) {
+	host, end := start(t)
+	c := dial(t, host)
+	for _, m := range []websocket.Message{
+		{Type: websocket.TextMessage, Data: []byte("hello")},
+		{Type: websocket.TextMessage, Data: []byte{}},
+		{Type: websocket.BinaryMessage, Data: bytes.Repeat([]byte{0, 1, 2, 255}, 1<<16)},
+	} {
+		require.NoError(t, c.WriteMessage(m.Type, m.Data))
+		messageType, p, err := c.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, m, websocket.Message{Type: messageType, Data: p})
+	}
+	require.NoError(t, c.Close())
+	require.NoError(t, end())
+}
+
+func TestShutdownTellsEveryClient(t *testing.T) {
+	host, end := start(t)
+	clients := []*websocket.Conn{dial(t, host), dial(t, host), dial(t, host)}
+	for _, c := range clients { // an answer shows that the server knows the connection
+		require.NoError(t, c.WriteMessage(websocket.TextMessage, nil))
+		_, _, err := c.ReadMessage()
+		require.NoError(t, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	for _, c := range clients {
+		_, _, err := c.ReadMessage()
+		require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	}
+	require.NoError(t, <-ended)
+	_, err := net.Dial("tcp", host)
+	require.Error(t, err, "still listening")
+}
+
+func TestPage(t *testing.T) {
+	host, end := start(t)
+	resp, err := http.Get("http://" + host + "/")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	p, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, page, p)
+	require.Equal(t, "text/html; charset=utf-8", resp.Header.Get("Content-Type"))
+	require.NoError(t, end())
+}
+
+func TestClientSendsLinesAndPrintsReplies(t *testing.T) {
+	host, end := start(t)
+	var out bytes.Buffer
+	in := bytes.NewReader([]byte("one\ntwo\r\n\nlast, without a newline"))
+	require.NoError(t, runClient(t.Context(), "ws://"+host+"/ws", in, &out))
+	require.Equal(t, "one\ntwo\n\nlast, without a newline\nclosed: 1000 \n", out.String())
+	require.NoError(t, end())
+}
+
+func TestClientHearsOfShutdown(t *testing.T) {
+	host, end := start(t)
+	in, input := io.Pipe() // stays open: only the server can end this client
+	out, output := io.Pipe()
+	t.Cleanup(func() { input.Close() })
+	go func() {
+		output.CloseWithError(runClient(t.Context(), "ws://"+host+"/ws", in, output))
+	}()
+	go input.Write([]byte("hello\n"))
+	first := make([]byte, len("hello\n"))
+	_, err := io.ReadFull(out, first)
+	require.NoError(t, err)
+	require.Equal(t, "hello\n", string(first))
+
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	rest, err := io.ReadAll(out)
+	require.NoError(t, err)
+	require.Equal(t, "closed: 1001 server is shutting down\n", string(rest))
+	require.NoError(t, <-ended)
+}
+
+func TestClientLeavesWhenInterrupted(t *testing.T) {
+	host, end := start(t)
+	in, input := io.Pipe()
+	out, output := io.Pipe()
+	t.Cleanup(func() { input.Close() })
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() { output.CloseWithError(runClient(ctx, "ws://"+host+"/ws", in, output)) }()
+	go input.Write([]byte("hello\n"))
+	_, err := io.ReadFull(out, make([]byte, len("hello\n")))
+	require.NoError(t, err)
+	interrupt()
+	rest, err := io.ReadAll(out)
+	require.NoError(t, err)
+	require.Equal(t, "closed: 1001 \n", string(rest))
+	require.NoError(t, end())
+}
+
+func TestClientReportsFailure(t *testing.T) {
+	host, end := start(t)
+	require.NoError(t, end())
+	require.Error(t, runClient(t.Context(), "ws://"+host+"/ws", &bytes.Buffer{}, io.Discard))
+}

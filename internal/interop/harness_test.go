@@ -1,0 +1,129 @@
+//go:build unix
+
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// need is something a row cannot do without.
+type need struct {
+	path    string // a program looked up in PATH, or a file
+	install string // the command that brings it
+}
+
+// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP=require.
+func demand(t *testing.T, needs []need) {
+	for _, n := range needs {
+		_, err := exec.LookPath(n.path)
+		if err != nil {
+			_, err = os.Stat(n.path)
+		}
+		if err == nil {
+			continue
+		}
+		msg := fmt.Sprintf("%s is missing; to install it: %s", n.path, n.install)
+		if os.Getenv("WEBSOCKET_INTEROP") == "require" {
+			require.FailNow(t, msg)
+		}
+		t.Skip(msg)
+	}
+}
+
+// child is a program in a process group of its own, killed with the test.
+type child struct {
+	stdout, stderr string // files with its output
+	exited         chan struct{}
+	err            error // how it exited, valid once exited is closed
+}
+
+// start runs a program. Its output goes to files that are shown if the test fails.
+func start(t *testing.T, name string, args ...string) *child {
+	dir := t.TempDir()
+	p := &child{stdout: filepath.Join(dir, "stdout"), stderr: filepath.Join(dir, "stderr"), exited: make(chan struct{})}
+	stdout, err := os.Create(p.stdout)
+	require.NoError(t, err)
+	defer stdout.Close()
+	stderr, err := os.Create(p.stderr)
+	require.NoError(t, err)
+	defer stderr.Close()
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, cmd.Start())
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-p.exited
+		if t.Failed() {
+			out, _ := os.ReadFile(p.stdout)
+			errs, _ := os.ReadFile(p.stderr)
+			t.Logf("%s %v said:\n%s%s", name, args, out, errs)
+		}
+	})
+	return p
+}
+
+// wait returns what the program printed once it has exited well.
+func (p *child) wait(ctx context.Context, t *testing.T) []byte {
+	select {
+	case <-p.exited:
+		require.NoError(t, p.err)
+	case <-ctx.Done():
+		require.FailNow(t, "the program did not end", "%v", context.Cause(ctx))
+	}
+	out, err := os.ReadFile(p.stdout)
+	require.NoError(t, err)
+	return out
+}
+
+// freePort returns a port of 127.0.0.1 on which nothing listens.
+func freePort(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+}
+
+// waitListening returns when p accepts connections on port.
+func (p *child) waitListening(ctx context.Context, t *testing.T, port string) {
+	for retry := time.NewTicker(20 * time.Millisecond); ; {
+		nc, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+port)
+		if err == nil {
+			nc.Close()
+			return
+		}
+		select {
+		case <-retry.C:
+		case <-p.exited:
+			require.FailNow(t, "the server ended", "%v", p.err)
+		case <-ctx.Done():
+			require.FailNow(t, "the server does not listen", "%v", err)
+		}
+	}
+}
+
+// emptyDir returns a new directory that may still be written to when it is
+// removed: the processes of a killed browser do not all die at once.
+func emptyDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "websocket-interop-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.RemoveAll(dir) == nil }, 10*time.Second, 20*time.Millisecond)
+	})
+	return dir
+}

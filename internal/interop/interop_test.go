@@ -1,0 +1,146 @@
+//go:build unix
+
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// row is a peer.
+type row struct {
+	name  string
+	needs []need
+
+	// client goes through the cases against our server s at url; nil: the peer is no client.
+	client func(ctx context.Context, t *testing.T, s *echoServer, url string) report
+	// server starts listening at port; nil: the peer is no server.
+	server func(t *testing.T, port string) *child
+
+	limit time.Duration // of the client against one endpoint, and of the server
+	lacks []string      // cases that its client has no means for
+}
+
+const limit = 20 * time.Second
+
+var rows = []row{
+	{
+		name:   "Chromium",
+		needs:  []need{{"chromium", "apt-get install chromium"}},
+		client: chromium,
+		limit:  60 * time.Second,
+		lacks:  []string{"client ping"}, // browsers' scripts cannot
+	},
+	{
+		name: "ws for Node",
+		needs: []need{
+			{"node", "apt-get install nodejs npm"},
+			{"testdata/node/node_modules/ws/package.json", "npm install --prefix internal/interop/testdata/node"},
+		},
+		client: program("node", "testdata/node/client.mjs"),
+		server: daemon("node", "testdata/node/server.mjs"),
+		limit:  limit,
+	},
+	{
+		name:   "websockets for Python",
+		needs:  []need{{"/usr/lib/python3/dist-packages/websockets/__init__.py", "apt-get install python3-websockets"}},
+		client: program("/usr/bin/python3", "testdata/python/client.py"), // the interpreter that has Debian's packages
+		server: daemon("/usr/bin/python3", "testdata/python/server.py"),
+		limit:  limit,
+	},
+	{
+		name:   "java.net.http of the JDK",
+		needs:  []need{{"java", "apt-get install openjdk-17-jdk-headless"}},
+		client: program("java", "testdata/java/Client.java"),
+		limit:  limit,
+	},
+}
+
+// TestOurServer has every peer's client talk to our server, through each way to read and write.
+func TestOurServer(t *testing.T) {
+	for _, row := range rows {
+		if row.client == nil {
+			continue
+		}
+		for _, path := range slices.Sorted(maps.Keys(loops)) {
+			t.Run(row.name+path, func(t *testing.T) {
+				demand(t, row.needs)
+				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+				defer cancel()
+				s := newEchoServer(t)
+				results := row.client(ctx, t, s, "ws"+s.URL[len("http"):]+path)
+				require.Equal(t, allWell.without(row.lacks...), results)
+				s.requireEnds(ctx, t)
+			})
+		}
+	}
+}
+
+// TestOurClient has our client talk to every peer's server.
+func TestOurClient(t *testing.T) {
+	for _, row := range rows {
+		if row.server == nil {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			demand(t, row.needs)
+			ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+			defer cancel()
+			port := freePort(t)
+			row.server(t, port).waitListening(ctx, t, port)
+			require.Equal(t, allWell, runOurClient(ctx, "ws://127.0.0.1:"+port+"/"))
+		})
+	}
+}
+
+// TestOurselves has our client talk to our server, which needs no programs.
+func TestOurselves(t *testing.T) {
+	for path := range loops {
+		t.Run(path[1:], func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			s := newEchoServer(t)
+			require.Equal(t, allWell, runOurClient(ctx, "ws"+s.URL[len("http"):]+path))
+			s.requireEnds(ctx, t)
+		})
+	}
+}
+
+// program is a client that takes the URL as its last argument and prints its report.
+func program(name string, args ...string) func(ctx context.Context, t *testing.T, s *echoServer, url string) report {
+	return func(ctx context.Context, t *testing.T, s *echoServer, url string) report {
+		out := start(t, name, append(slices.Clone(args), url)...).wait(ctx, t)
+		var results report
+		require.NoError(t, json.Unmarshal(out, &results), "%s", out)
+		return results
+	}
+}
+
+// daemon is a server that takes the port as its last argument.
+func daemon(name string, args ...string) func(t *testing.T, port string) *child {
+	return func(t *testing.T, port string) *child {
+		return start(t, name, append(slices.Clone(args), port)...)
+	}
+}
+
+// chromium loads our server's page, whose script goes through the cases and reports.
+func chromium(ctx context.Context, t *testing.T, s *echoServer, url string) report {
+	browser := start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--user-data-dir="+emptyDir(t), s.URL+"/?url="+url)
+	select {
+	case results := <-s.reports:
+		return results
+	case <-browser.exited:
+		require.FailNow(t, "the browser ended", "%v", browser.err)
+	case <-ctx.Done():
+		require.FailNow(t, "no report from the page")
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package websocket
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Origins and hosts, and the patterns that allow them (RFC 6455, section 10.2).
+
+// origin is where a page comes from (RFC 6454), in lower case and with the port
+// spelled out if the scheme has one.
+type origin struct{ scheme, host, port string }
+
+// parseOrigin reads an Origin header. "null", the origin of pages that have none,
+// has no host and is refused.
+func parseOrigin(s string) (origin, bool) {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return origin{}, false
+	}
+	return originOf(u.Scheme, u.Host), true
+}
+
+func originOf(scheme, hostport string) origin {
+	u := url.URL{Scheme: lowerASCII(scheme), Host: lowerASCII(hostport)}
+	o := origin{u.Scheme, u.Hostname(), u.Port()}
+	if o.port == "" {
+		o.port = defaultPort(o.scheme)
+	}
+	return o
+}
+
+// isOf reports whether o is the server's own origin. The scheme is left open, since
+// behind a proxy that ends TLS nobody knows it, but it must be one of the web's.
+func (o origin) isOf(host string) bool {
+	return defaultPort(o.scheme) != "" && o == originOf(o.scheme, host)
+}
+
+// matches applies a pattern of AllowedOrigins or AllowedHosts.
+func (o origin) matches(pattern string) bool {
+	scheme, hostport, ok := strings.Cut(pattern, "://")
+	if !ok {
+		scheme, hostport = o.scheme, pattern
+	}
+	p := originOf(scheme, hostport)
+	if parent, ok := strings.CutPrefix(p.host, "*."); ok {
+		label, ok := strings.CutSuffix(o.host, "."+parent)
+		if !ok || label == "" {
+			return false
+		}
+		p.host = o.host
+	}
+	return p == o
+}
+
+// defaultPort returns the port of a scheme of the web, "" for others.
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http", "ws":
+		return "80"
+	case "https", "wss":
+		return "443"
+	}
+	return ""
+}
+
+// lowerASCII leaves all but A to Z alone: Unicode's folding would make "K" of a
+// Kelvin sign, and one host name of two.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,388 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/internal/wstest"
+)
+
+func serving(ctx context.Context, c *Conn, handle func(m Message) error) <-chan error {
+	return soon(func() error { return c.Serve(ctx, handle) })
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		done := serving(t.Context(), c, func(m Message) error { return c.WriteMessage(m.Type, m.Data) })
+		long := strings.Repeat("x", 100_000)
+		for _, f := range []wstest.Frame{text("Hello"), text(""), {Opcode: wstest.Binary, Payload: long}, {Opcode: wstest.Binary, Payload: "\xff"}} {
+			peer.Send(f)
+			peer.Expect(f)
+		}
+		peer.Send(ping("x"))
+		peer.Expect(pong("x"))
+		peer.Send(wstest.CloseFrame(1000, ""))
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		peer.Close()
+		require.NoError(t, <-done)
+		require.NoError(t, c.Close())
+	})
+}
+
+// uncomparable is an error that can't be compared with ==.
+type uncomparable []string
+
+func (e uncomparable) Error() string { return strings.Join(e, " ") }
+
+func TestServeEnds(t *testing.T) {
+	t.Parallel()
+	why := errors.New("why")
+	tests := []struct {
+		name   string
+		handle func(s scene) error           // what the handler does, nil for nothing
+		in     func(s scene)                 // how the peer, or the program, brings the end about
+		err    func(t *testing.T, err error) // what Serve returns
+		sent   wstest.Frame                  // our close frame
+		answer bool                          // the peer answers it
+	}{
+		{
+			name: "peer closes with 1000", in: func(s scene) { s.peer.Send(wstest.CloseFrame(1000, "x")) },
+			err: isNil, sent: wstest.CloseFrame(1000, "x"),
+		},
+		{
+			name: "peer closes with 1001", in: func(s scene) { s.peer.Send(wstest.CloseFrame(1001, "")) },
+			err: isNil, sent: wstest.CloseFrame(1001, ""),
+		},
+		{
+			name: "peer closes with another code", in: func(s scene) { s.peer.Send(wstest.CloseFrame(4000, "x")) },
+			err: is(&CloseError{4000, "x"}), sent: wstest.CloseFrame(4000, "x"),
+		},
+		{
+			name: "peer closes without a code", in: func(s scene) { s.peer.Send(wstest.Frame{Opcode: wstest.Close}) },
+			err: is(&CloseError{Code: 1005}), sent: wstest.Frame{Opcode: wstest.Close},
+		},
+		{
+			name: "peer breaks a rule", in: func(s scene) { s.peer.Send(wstest.Frame{Opcode: 3}) },
+			err: is(errReservedOpcode), sent: wstest.CloseFrame(1002, "reserved opcode"),
+		},
+		{
+			name: "message too long",
+			in:   func(s scene) { s.c.SetReadLimit(4); s.peer.Send(text(""), text("Hello")) },
+			err:  is(ErrReadLimit), sent: wstest.CloseFrame(1009, ""),
+		},
+		{
+			name: "read deadline", in: func(s scene) { s.c.SetReadDeadline(time.Now().Add(time.Second)) },
+			err: isDeadline, sent: wstest.CloseFrame(1011, ""), answer: true,
+		},
+		{
+			name: "context", in: func(s scene) { s.cancel(why) },
+			err: is(why), sent: wstest.CloseFrame(1001, ""), answer: true,
+		},
+		{
+			name: "context whose cause can't be compared", in: func(s scene) { s.cancel(uncomparable{"why"}) },
+			err: is(uncomparable{"why"}), sent: wstest.CloseFrame(1001, ""), answer: true,
+		},
+		{
+			name: "context within a message",
+			in: func(s scene) {
+				s.peer.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "Hel"})
+				synctest.Wait()
+				s.cancel(nil)
+			},
+			err: is(context.Canceled), sent: wstest.CloseFrame(1001, ""),
+		},
+		{
+			name: "handler's error", handle: func(s scene) error { return why }, in: sendText,
+			err: is(why), sent: wstest.CloseFrame(1011, ""), answer: true,
+		},
+		{
+			name: "handler's timeout of its own", handle: func(s scene) error { return context.DeadlineExceeded }, in: sendText,
+			err: is(context.DeadlineExceeded), sent: wstest.CloseFrame(1011, ""), answer: true,
+		},
+		{
+			name:   "handler notices the context",
+			handle: func(s scene) error { s.cancel(why); return fmt.Errorf("noticed: %w", why) }, in: sendText,
+			err: isWrapped(why), sent: wstest.CloseFrame(1001, ""), answer: true,
+		},
+		{
+			name: "handler's CloseError", handle: func(s scene) error { return fmt.Errorf("x: %w", &CloseError{4000, "why"}) }, in: sendText,
+			err: isWrapped(&CloseError{4000, "why"}), sent: wstest.CloseFrame(4000, "why"), answer: true,
+		},
+		{
+			name: "handler's CloseError with code 1000", handle: func(s scene) error { return &CloseError{1000, "enough"} }, in: sendText,
+			err: is(&CloseError{1000, "enough"}), sent: wstest.CloseFrame(1000, "enough"), answer: true,
+		},
+		{
+			name: "handler's CloseError that can't be sent", handle: func(s scene) error { return &CloseError{1006, "why"} }, in: sendText,
+			err: is(&CloseError{1006, "why"}), sent: wstest.CloseFrame(1011, ""), answer: true,
+		},
+		{
+			name: "handler's ProtocolError", handle: func(s scene) error { return &ProtocolError{1003, "no text"} }, in: sendText,
+			err: is(&ProtocolError{1003, "no text"}), sent: wstest.CloseFrame(1003, ""), answer: true,
+		},
+		{
+			name: "handler's ProtocolError that can't be sent", handle: func(s scene) error { return &ProtocolError{1, ""} }, in: sendText,
+			err: is(&ProtocolError{1, ""}), sent: wstest.CloseFrame(1011, ""), answer: true,
+		},
+		{
+			name: "handler's Shutdown", handle: func(s scene) error { return s.c.Shutdown(context.Background(), 4000, "bye") }, in: sendText,
+			err: isNil, sent: wstest.CloseFrame(4000, "bye"), answer: true,
+		},
+		{
+			name:   "handler's Shutdown and error",
+			handle: func(s scene) error { s.c.Shutdown(context.Background(), 4000, "bye"); return why }, in: sendText,
+			err: is(why), sent: wstest.CloseFrame(4000, "bye"), answer: true,
+		},
+		{
+			name: "Shutdown from elsewhere",
+			in:   func(s scene) { go s.c.Shutdown(context.Background(), 4000, "bye") },
+			err:  isNil, sent: wstest.CloseFrame(4000, "bye"), answer: true,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, server bool) {
+				c, peer := scripted(t, overPipe, server, Options{})
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				s := scene{c, peer, cancel}
+				done := serving(ctx, c, func(m Message) error {
+					if tt.handle == nil {
+						return nil
+					}
+					return tt.handle(s)
+				})
+				synctest.Wait()
+				tt.in(s)
+				peer.Expect(tt.sent)
+				if tt.answer {
+					peer.Send(tt.sent)
+				}
+				peer.Drain() // a server ends the connection, a client gives up waiting for it
+				tt.err(t, <-done)
+				requireEnded(t, c)
+			})
+		})
+	}
+}
+
+type scene struct {
+	c      *Conn
+	peer   *wstest.Peer
+	cancel context.CancelCauseFunc
+}
+
+func sendText(s scene) { s.peer.Send(text("Hello")) }
+
+func isNil(t *testing.T, err error)      { require.NoError(t, err) }
+func isDeadline(t *testing.T, err error) { require.ErrorIs(t, err, os.ErrDeadlineExceeded) }
+func is(want error) func(*testing.T, error) {
+	return func(t *testing.T, err error) { require.Equal(t, want, err) }
+}
+func isWrapped(want error) func(*testing.T, error) {
+	return func(t *testing.T, err error) { require.ErrorContains(t, err, want.Error()) }
+}
+
+func TestServeEndsWithClose(t *testing.T) {
+	t.Parallel()
+	t.Run("elsewhere", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, Options{})
+			done := serving(t.Context(), c, func(m Message) error { return nil })
+			synctest.Wait()
+			require.NoError(t, c.Close())
+			require.NoError(t, <-done)
+			peer.ExpectEnd()
+		})
+	})
+	t.Run("in the handler", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, Options{})
+			calls := 0
+			done := serving(t.Context(), c, func(m Message) error { calls++; return c.Close() })
+			peer.Send(text("1"), text("2"), text("3"))
+			require.NoError(t, <-done)
+			require.Equal(t, 1, calls, "nothing is handed out after Close")
+			peer.ExpectEnd()
+		})
+	})
+	t.Run("before", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, _ := scripted(t, overPipe, server, Options{})
+			require.NoError(t, c.Close())
+			require.NoError(t, c.Serve(t.Context(), nil))
+		})
+	})
+}
+
+// After a Shutdown within the handler messages still come, until the peer's
+// close frame or for CloseTimeout.
+func TestServeAfterShutdownInHandler(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{CloseTimeout: 3 * time.Second})
+		var messages []string
+		done := serving(t.Context(), c, func(m Message) error {
+			messages = append(messages, string(m.Data))
+			if string(m.Data) == "2" {
+				start := time.Now()
+				require.NoError(t, c.Shutdown(t.Context(), 1000, ""))
+				require.Zero(t, time.Since(start), "it does not wait")
+			}
+			return nil
+		})
+		peer.Send(text("1"), text("2"))
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		peer.Send(text("3"))
+		start := time.Now()
+		require.ErrorIs(t, <-done, os.ErrDeadlineExceeded, "the peer did not answer")
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.Equal(t, []string{"1", "2", "3"}, messages)
+		peer.ExpectEnd()
+	})
+}
+
+// A handler that panics takes the connection with it: nobody is left to close it.
+func TestServeHandlerPanics(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{PingInterval: time.Second})
+		panicked := soon(func() (p any) {
+			defer func() { p = recover() }()
+			_ = c.Serve(t.Context(), func(m Message) error { panic("why") })
+			return nil
+		})
+		peer.Send(text("Hello"))
+		peer.Expect(wstest.CloseFrame(1011, ""))
+		peer.Send(wstest.CloseFrame(1011, ""))
+		require.Equal(t, "why", <-panicked)
+		require.True(t, IsCloseError(context.Cause(c.Context()), 1011))
+		peer.Close()
+	})
+}
+
+func TestServeDataIsLent(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		var lent [][]byte
+		done := serving(t.Context(), c, func(m Message) error { lent = append(lent, m.Data); return nil })
+		peer.Send(text("1"), text("2"), text(strings.Repeat("x", 2*keptBuffer)), text("4"), wstest.CloseFrame(1000, ""))
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		peer.Close()
+		require.NoError(t, <-done)
+		require.Same(t, &lent[0][0], &lent[1][0], "one buffer for all")
+		require.NotSame(t, &lent[2][0], &lent[3][0], "a large one is not kept")
+	})
+}
+
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	t.Run("break leaves the connection open", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, Options{})
+			sent := soon(func() error {
+				_, err := peer.Write(slices.Concat(peer.Encode(text("1")), peer.Encode(text("2")), peer.Encode(text("3"))))
+				return err
+			})
+			var messages []string
+			for m, err := range c.Messages(t.Context()) {
+				require.NoError(t, err)
+				messages = append(messages, fmt.Sprint(m.Type, " ", string(m.Data)))
+				if len(messages) == 2 {
+					break
+				}
+			}
+			require.Equal(t, []string{"1 1", "1 2"}, messages)
+			require.NoError(t, <-sent)
+			requireMessage(t, TextMessage, "3", <-reading(c))
+			require.NoError(t, c.Context().Err())
+		})
+	})
+	ends := map[string]struct {
+		in  func(c *Conn, peer *wstest.Peer, cancel func())
+		err error
+	}{
+		"1000":    {func(_ *Conn, p *wstest.Peer, _ func()) { p.Send(wstest.CloseFrame(1000, "")); p.ExpectClose(1000) }, nil},
+		"1001":    {func(_ *Conn, p *wstest.Peer, _ func()) { p.Send(wstest.CloseFrame(1001, "")); p.ExpectClose(1001) }, nil},
+		"4000":    {func(_ *Conn, p *wstest.Peer, _ func()) { p.Send(wstest.CloseFrame(4000, "")); p.ExpectClose(4000) }, &CloseError{Code: 4000}},
+		"EOF":     {func(_ *Conn, p *wstest.Peer, _ func()) { p.Close() }, &CloseError{1006, "unexpected EOF"}},
+		"context": {func(_ *Conn, _ *wstest.Peer, cancel func()) { cancel() }, context.Canceled},
+		"Close":   {func(c *Conn, _ *wstest.Peer, _ func()) { c.Close() }, errClosed},
+	}
+	for name, tt := range ends {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, server bool) {
+				c, peer := scripted(t, overPipe, server, Options{})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var errs []error
+				done := soon(func() bool {
+					for m, err := range c.Messages(ctx) {
+						require.Equal(t, Message{}, m)
+						errs = append(errs, err)
+					}
+					return true
+				})
+				synctest.Wait()
+				tt.in(c, peer, cancel)
+				<-done
+				if tt.err == nil {
+					require.Empty(t, errs)
+				} else {
+					require.Equal(t, []error{tt.err}, errs)
+				}
+				peer.Close()
+			})
+		})
+	}
+}
+
+// A context that ends between messages leaves the connection as it was.
+func TestMessagesResume(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, err := range c.Messages(ctx) {
+			require.Equal(t, context.DeadlineExceeded, err)
+		}
+		sent := soon(func() error { _, err := peer.Write(peer.Encode(text("Hello"))); return err })
+		for m, err := range c.Messages(t.Context()) {
+			require.NoError(t, err)
+			require.Equal(t, "Hello", string(m.Data))
+			break
+		}
+		require.NoError(t, <-sent)
+	})
+}
+
+func TestMessagesReusesData(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, peer := scripted(t, overPipe, true, Options{})
+		go peer.Write(slices.Concat(
+			peer.Encode(text("1")), peer.Encode(text("2")), peer.Encode(text(strings.Repeat("x", 2*keptBuffer))), peer.Encode(text("4"))))
+		var lent [][]byte
+		for m, err := range c.Messages(t.Context()) {
+			require.NoError(t, err)
+			if lent = append(lent, m.Data); len(lent) == 4 {
+				break
+			}
+		}
+		require.Same(t, &lent[0][0], &lent[1][0])
+		require.NotSame(t, &lent[2][0], &lent[3][0])
+	})
+}
