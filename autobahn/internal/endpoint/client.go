@@ -92,6 +92,7 @@ func (c Client) askCaseCount(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	conn.Shutdown(ctx, websocket.CloseNormalClosure, "")
 	return strconv.Atoi(string(p))
 }
 

@@ -6,7 +6,7 @@ package playflag
 import "flag"
 
 var (
-	All      = flag.Bool("conformance.all", false, "play all cases, limits and compression too, over one read path")
+	All      = flag.Bool("conformance.all", false, "play limits and speed, too, and compression over one read path")
 	Full     = flag.Bool("conformance.full", false, "play all cases over every read path, with 1000 messages in each case of compression: takes hours")
 	Cases    = flag.String("conformance.cases", "", "play the cases of these `patterns`, such as 6.4.*,9.*, over every read path, and no others")
 	Messages = flag.Int("conformance.messages", 0, "play `N` messages in each case of compression (default 20, with -conformance.full 1000)")
