@@ -3,6 +3,7 @@ package websocket
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -46,6 +47,12 @@ func (e *CloseError) Error() string {
 		s += ": " + e.Text
 	}
 	return s
+}
+
+// Is makes errors.Is find io.ErrUnexpectedEOF in the error of a connection that
+// ended without a close frame.
+func (e *CloseError) Is(target error) bool {
+	return target == io.ErrUnexpectedEOF && e.Code == CloseAbnormalClosure
 }
 
 // ProtocolError is the error of reads after the peer broke a rule of the

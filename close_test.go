@@ -117,6 +117,13 @@ func TestCloseErrorText(t *testing.T) {
 	require.Equal(t, "websocket: invalid close code", errCloseCode.Error())
 }
 
+func TestCloseErrorIs(t *testing.T) {
+	t.Parallel()
+	require.ErrorIs(t, fmt.Errorf("while reading: %w", &CloseError{Code: CloseAbnormalClosure}), io.ErrUnexpectedEOF)
+	require.NotErrorIs(t, &CloseError{Code: CloseNormalClosure}, io.ErrUnexpectedEOF)
+	require.NotErrorIs(t, &CloseError{Code: CloseAbnormalClosure}, io.EOF)
+}
+
 func TestIsCloseError(t *testing.T) {
 	t.Parallel()
 	closed := &CloseError{Code: CloseGoingAway}

@@ -83,10 +83,10 @@ func (c *Conn) readFailed(err error) error {
 
 	c.mu.Lock()
 	c.peerDone = true
-	if c.w.owing() {
-		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(err) })
-	}
 	c.mu.Unlock()
+	if c.w.owing() {
+		c.dropAfter(err)
+	}
 	c.over(err)
 	c.keepalive.stop()
 	c.lingerIfDone()
@@ -106,6 +106,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.dead = errClosed
+	if c.drop != nil {
+		c.drop.Stop()
+	}
 	c.mu.Unlock()
 
 	c.over(errClosed)
@@ -137,9 +140,9 @@ func (c *Conn) Close() error {
 // nothing happens. A reason of more than 123 bytes is shortened.
 //
 // If somebody is reading, messages still go to them until the peer's close frame
-// comes; otherwise they are discarded. While a handler of Serve runs, Shutdown
-// sends the close frame and returns nil at once, for only the loop can see the
-// answer; the loop finishes the handshake.
+// comes; otherwise they are discarded. While a handler of Serve or of a control
+// frame runs, Shutdown sends the close frame and returns nil at once, for only the
+// reader can see the answer; the reader finishes the handshake.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	if code == 0 {
 		code = CloseNormalClosure
@@ -251,11 +254,19 @@ func (c *Conn) farewell(err error) {
 		if validCloseCode(broken.Code) {
 			code = broken.Code
 		}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		code = CloseGoingAway
 	}
 	_ = c.Shutdown(context.Background(), code, reason) // the outcome is err; whether the peer heard of it is its affair
 	_ = c.Close()                                      // as above
+}
+
+// dropAfter has the network connection closed, for this cause, if the closing
+// handshake takes too long from here on.
+func (c *Conn) dropAfter(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drop == nil && !c.lingering && c.dead == nil {
+		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(cause) })
+	}
 }
 
 // lingerIfDone hands the network connection over to linger when both ends have

@@ -309,7 +309,7 @@ func TestEchoThatCantBeSent(t *testing.T) {
 		require.Equal(t, &CloseError{Code: 1000}, (<-read).err)
 		time.Sleep(3*time.Second - 1)
 		require.NoError(t, c.nc.SetWriteDeadline(time.Time{}), "open")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		require.Error(t, c.nc.SetWriteDeadline(time.Time{}), "closed")
 		requireSticky(t, c, &CloseError{Code: 1000})

@@ -30,7 +30,9 @@ type Options struct {
 
 	// PingTimeout fails the connection after this much further silence, of
 	// which only the time counts that is spent waiting to read; 0 is
-	// PingInterval. It is of no effect without PingInterval.
+	// PingInterval. It is of no effect without PingInterval. No ping is sent
+	// while a write is blocked: WriteTimeout watches over a peer that does not
+	// read.
 	PingTimeout time.Duration
 
 	// CloseTimeout is how long the peer may take over its part of the closing
@@ -79,7 +81,7 @@ type Conn struct {
 	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
 	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
 	leaving     atomic.Bool    // Shutdown was called
-	handling    atomic.Bool    // Serve has the read turn and its handler runs
+	handling    atomic.Bool    // who has the read turn is in a handler of the program
 
 	w writer
 
@@ -95,13 +97,15 @@ type Conn struct {
 	dead      error       // why we closed the network connection, or are about to
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
 	lingering bool        // a lingerer has the network connection, or nobody will
-	drop      *time.Timer // closes the network connection if our close frame can't be sent
+	drop      *time.Timer // closes the network connection if the closing handshake takes too long
 }
 
 // NewConn returns a connection on nc, for which the opening handshake was done
 // elsewhere with the outcome n. It is for servers and transports that net/http
-// does not know. The Conn owns nc from now on; n.Buffered is copied.
+// does not know. The Conn owns nc from now on, and clears its deadlines;
+// n.Buffered is copied.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
+	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
 	return newConn(nc, n, opts, buffers{})
 }
 

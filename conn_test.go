@@ -1367,3 +1367,18 @@ func TestContext(t *testing.T) {
 		})
 	}
 }
+
+// A handshake done elsewhere may have left deadlines behind.
+func TestNewConnClearsDeadlines(t *testing.T) {
+	t.Parallel()
+	client, server := wstest.TCP(t)
+	require.NoError(t, server.SetDeadline(longAgo))
+	c := NewConn(server, Negotiated{Server: true}, Options{})
+	defer c.Close()
+	peer := wstest.NewClient(t, client)
+	peer.Send(text("Hello"))
+	_, p, err := c.ReadMessage()
+	require.NoError(t, err)
+	require.NoError(t, c.WriteMessage(TextMessage, p))
+	peer.Expect(text("Hello"))
+}

@@ -23,7 +23,8 @@ type handlers struct {
 // SetPingHandler sets the handler for pings; nil is the default, which answers
 // with a pong of the same payload (RFC 6455, section 5.5.2). Handlers run on the
 // goroutine that reads, and an error of theirs ends the reading with that error.
-// They must not read from the connection.
+// They must not read from the connection. A Shutdown of theirs sends the close
+// frame and leaves the peer's to the reader.
 func (c *Conn) SetPingHandler(h func(appData string) error) {
 	c.handlers.mu.Lock()
 	defer c.handlers.mu.Unlock()
@@ -86,16 +87,44 @@ func (c *Conn) CloseHandler() func(code int, text string) error {
 	}
 }
 
-func (c *Conn) onPing(p []byte) error { return c.PingHandler()(string(p)) }
+func (c *Conn) onPing(p []byte) error {
+	c.handlers.mu.Lock()
+	h := c.handlers.ping
+	c.handlers.mu.Unlock()
+	if h == nil {
+		c.w.reply(PongMessage, p) // what PingHandler's default does, without copies on the way
+		return nil
+	}
+	return c.handle(func() error { return h(string(p)) })
+}
 
 func (c *Conn) onPong(p []byte) error {
 	c.pings.answered(p)
-	return c.PongHandler()(string(p))
+	c.handlers.mu.Lock()
+	h := c.handlers.pong
+	c.handlers.mu.Unlock()
+	if h == nil {
+		return nil
+	}
+	return c.handle(func() error { return h(string(p)) })
 }
 
 func (c *Conn) onClose(code int, reason string) error {
 	c.closedFirst = c.leaving.Load() || c.w.closeSent()
-	return c.CloseHandler()(code, reason)
+	return c.handle(func() error { return c.CloseHandler()(code, reason) })
+}
+
+// handle calls a handler of the program on the goroutine that reads, and lets
+// Shutdown know while it runs.
+func (c *Conn) handle(handler func() error) error {
+	c.handling.Store(true)
+	defer func() {
+		c.handling.Store(false)
+		if c.w.closeSent() {
+			c.dropAfter(errCloseTimeout) // a Shutdown within the handler has left the rest to us
+		}
+	}()
+	return handler()
 }
 
 // WriteControl sends a control frame with at most 125 bytes of payload by the
@@ -155,7 +184,9 @@ func (ps *pings) answered(p []byte) {
 }
 
 // Ping sends a ping and waits for its pong, which comes only while somebody is
-// reading. It returns the time between the two. Several Pings may wait at once.
+// reading. It returns the time between the two. Several Pings may wait at once;
+// since a peer need answer only the latest ping (RFC 6455, section 5.5.3), give
+// ctx a deadline.
 //
 // The error is context.Cause(ctx) when ctx ends first, the cause of c.Context
 // when the connection does, or one of WriteControl.

@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -544,4 +545,32 @@ func TestKeepalive(t *testing.T) {
 			require.False(t, c.keepalive.timer.Stop(), "it is not set again")
 		})
 	})
+}
+
+// The reader is in the handler, so it can't see the answer to a Shutdown: that
+// returns at once, and the reader finishes, in time.
+func TestShutdownInControlHandler(t *testing.T) {
+	t.Parallel()
+	for _, answers := range []bool{true, false} {
+		t.Run(fmt.Sprintf("peer answers %t", answers), func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, server bool) {
+				c, peer := scripted(t, overPipe, server, Options{CloseTimeout: 3 * time.Second})
+				c.SetPingHandler(func(string) error { return c.Shutdown(t.Context(), 4000, "enough") })
+				read := reading(c)
+				peer.Send(ping("x"))
+				peer.Expect(wstest.CloseFrame(4000, "enough"))
+				start := time.Now()
+				if answers {
+					peer.Send(wstest.CloseFrame(4000, "enough"))
+					require.Equal(t, &CloseError{4000, "enough"}, (<-read).err)
+					require.Zero(t, time.Since(start))
+				} else {
+					require.ErrorIs(t, (<-read).err, os.ErrDeadlineExceeded)
+					require.Equal(t, 3*time.Second, time.Since(start))
+				}
+				peer.Close()
+				requireEnded(t, c)
+			})
+		})
+	}
 }

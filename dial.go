@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -14,8 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // Dialer opens WebSocket connections: the client's end of the opening handshake
@@ -314,22 +311,6 @@ func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header)
 	return req, nil
 }
 
-// checkHeader refuses what could smuggle a line into the request. Values are not
-// shown, they may be secret.
-func checkHeader(h http.Header) error {
-	for k, vs := range h {
-		if !httpguts.ValidHeaderFieldName(k) {
-			return fmt.Errorf("malformed name of header field %q", k)
-		}
-		for _, v := range vs {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return fmt.Errorf("malformed value of header field %s", k)
-			}
-		}
-	}
-	return nil
-}
-
 // attempt connects, sends req and judges the answer. A connection that does not
 // become a Conn is closed.
 func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
@@ -385,7 +366,8 @@ func (d *Dialer) connect(ctx context.Context, req *http.Request) (nc net.Conn, e
 	secure := req.URL.Scheme == "https"
 	switch {
 	case proxy != nil:
-		nc, err = d.dialProxy(ctx, proxy, addr)
+		route := proxyRoute{proxy: proxy, header: d.ProxyHeader, tls: d.proxyTLSConfig(), dial: d.dialNet}
+		nc, err = route.connect(ctx, addr)
 	case secure && d.NetDialTLSContext != nil:
 		nc, err = dialCustom(ctx, d.NetDialTLSContext, addr)
 		secure = false // it is already
@@ -406,23 +388,24 @@ func (d *Dialer) connect(ctx context.Context, req *http.Request) (nc net.Conn, e
 	return nc, nil
 }
 
-func clientTrace(ctx context.Context) *httptrace.ClientTrace {
-	if trace := httptrace.ContextClientTrace(ctx); trace != nil {
-		return trace
+// proxy returns the proxy that req goes through, nil for none.
+func (d *Dialer) proxy(req *http.Request) (*url.URL, error) {
+	if d.Proxy == nil {
+		return nil, nil
 	}
-	return &httptrace.ClientTrace{}
+	return d.Proxy(req)
 }
 
-// dialAddr returns host:port of u, in ASCII (RFC 5891).
-func dialAddr(u *url.URL, port string) (string, error) {
-	if p := u.Port(); p != "" {
-		port = p
+// proxyTLSConfig returns the configuration for TLS with the proxy itself.
+func (d *Dialer) proxyTLSConfig() *tls.Config {
+	if d.ProxyTLSClientConfig != nil {
+		return d.ProxyTLSClientConfig
 	}
-	addr, err := httpguts.PunycodeHostPort(net.JoinHostPort(u.Hostname(), port))
-	if err != nil {
-		return "", fmt.Errorf("host %q: %w", u.Hostname(), err)
+	cfg := d.TLSClientConfig.Clone()
+	if cfg != nil {
+		cfg.ServerName = "" // that one is for the server
 	}
-	return addr, nil
+	return cfg
 }
 
 // dialNet makes a network connection by whatever the program wants it made.
@@ -436,83 +419,6 @@ func (d *Dialer) dialNet(ctx context.Context, addr string) (net.Conn, error) {
 		}, addr)
 	default:
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
-	}
-}
-
-// dialCustom calls the program's dial and does not rely on it to heed ctx: a connection
-// that comes late is closed.
-func dialCustom(ctx context.Context, dial func(ctx context.Context, network, addr string) (net.Conn, error), addr string) (net.Conn, error) {
-	type result struct {
-		nc  net.Conn
-		err error
-	}
-	results := make(chan result)
-	go func() {
-		nc, err := dial(ctx, "tcp", addr)
-		select {
-		case results <- result{nc, err}:
-		case <-ctx.Done():
-			if err == nil {
-				nc.Close()
-			}
-		}
-	}()
-	select {
-	case r := <-results:
-		return r.nc, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// startTLS makes a TLS client of nc by a clone of cfg. ServerName defaults to the host of
-// addr. nc is closed on failure.
-func startTLS(ctx context.Context, nc net.Conn, cfg *tls.Config, addr string) (net.Conn, error) {
-	if cfg = cfg.Clone(); cfg == nil {
-		cfg = &tls.Config{}
-	}
-	if cfg.ServerName == "" {
-		cfg.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	// A configuration shared with net/http may ask for h2, which knows no Upgrade.
-	cfg.NextProtos = []string{"http/1.1"}
-	tc := tls.Client(nc, cfg)
-
-	trace := clientTrace(ctx)
-	if trace.TLSHandshakeStart != nil {
-		trace.TLSHandshakeStart()
-	}
-	err := interruptible(ctx, nc, func() error { return tc.HandshakeContext(ctx) })
-	if trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(tc.ConnectionState(), err)
-	}
-	if err != nil {
-		abort(nc)
-		return nil, fmt.Errorf("TLS handshake: %w", err)
-	}
-	return tc, nil
-}
-
-// interruptible calls f, which does I/O on nc, and closes nc under it when ctx ends.
-// Closing works with connections that know no deadlines, and leaves none behind.
-func interruptible(ctx context.Context, nc net.Conn, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { abort(nc) })
-	err := f()
-	if !stop() {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// abort closes nc without the farewell of TLS, which can block.
-func abort(nc net.Conn) {
-	for {
-		tc, ok := nc.(*tls.Conn)
-		if !ok {
-			nc.Close()
-			return
-		}
-		nc = tc.NetConn()
 	}
 }
 
@@ -534,28 +440,4 @@ func exchange(nc net.Conn, req *http.Request) (resp *http.Response, rest []byte,
 	}
 	resp.Body = http.NoBody
 	return resp, buffered(br), nil
-}
-
-// readResponse reads the header of the response to req, over those of interim
-// responses (RFC 9110, section 15.2), in all at most maxHandshake bytes.
-func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader, error) {
-	limited := &io.LimitedReader{R: nc, N: maxHandshake}
-	br := bufio.NewReader(limited)
-	if _, err := br.Peek(1); err == nil {
-		if trace := clientTrace(req.Context()); trace.GotFirstResponseByte != nil {
-			trace.GotFirstResponseByte()
-		}
-	}
-	for {
-		resp, err := http.ReadResponse(br, req)
-		switch {
-		case err != nil && limited.N == 0:
-			return nil, nil, fmt.Errorf("header over %d bytes", maxHandshake)
-		case err != nil:
-			return nil, nil, err
-		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:
-			limited.N = maxHandshake // for the body
-			return resp, br, nil
-		}
-	}
 }

@@ -55,8 +55,9 @@ func (l *lingerer) look() {
 		return
 	}
 	l.end = false
-	time.AfterFunc(min(l.pause, time.Until(l.until)), l.look)
+	pause := min(l.pause, time.Until(l.until))
 	l.pause = min(2*l.pause, maxPause)
+	time.AfterFunc(pause, l.look)
 }
 
 // discard reads what is there and reports whether it is time to close.

@@ -12,43 +12,43 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// proxy returns the proxy that req goes through, nil for none.
-func (d *Dialer) proxy(req *http.Request) (*url.URL, error) {
-	if d.Proxy == nil {
-		return nil, nil
-	}
-	return d.Proxy(req)
+// A proxyRoute leads to servers by way of a proxy.
+type proxyRoute struct {
+	proxy  *url.URL
+	header http.Header                                              // sent to an HTTP proxy with CONNECT
+	tls    *tls.Config                                              // for https proxies
+	dial   func(ctx context.Context, addr string) (net.Conn, error) // makes the connection to the proxy
 }
 
-// dialProxy returns a connection to addr through the proxy u.
-func (d *Dialer) dialProxy(ctx context.Context, u *url.URL, addr string) (net.Conn, error) {
+// connect returns a connection to addr.
+func (p *proxyRoute) connect(ctx context.Context, addr string) (net.Conn, error) {
 	var port string
-	switch u.Scheme {
+	switch p.proxy.Scheme {
 	case "http", "https":
-		port = defaultPort(u.Scheme)
+		port = defaultPort(p.proxy.Scheme)
 	case "socks5", "socks5h":
 		port = "1080" // RFC 1928, section 3
 	default:
-		return nil, fmt.Errorf("websocket: proxy: unknown scheme %q", u.Scheme)
+		return nil, fmt.Errorf("websocket: proxy: unknown scheme %q", p.proxy.Scheme)
 	}
-	proxyAddr, err := dialAddr(u, port)
+	proxyAddr, err := dialAddr(p.proxy, port)
 	if err != nil {
 		return nil, fmt.Errorf("websocket: proxy: %w", err)
 	}
-	nc, err := d.dialNet(ctx, proxyAddr)
-	if err == nil && u.Scheme == "https" {
-		nc, err = startTLS(ctx, nc, d.proxyTLSConfig(), proxyAddr)
+	nc, err := p.dial(ctx, proxyAddr)
+	if err == nil && p.proxy.Scheme == "https" {
+		nc, err = startTLS(ctx, nc, p.tls, proxyAddr)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("websocket: proxy: %w", err)
 	}
 	tunnel := nc
 	err = interruptible(ctx, nc, func() (err error) {
-		if u.Scheme == "http" || u.Scheme == "https" {
-			tunnel, err = connectHTTP(nc, d.connectRequest(u, addr))
+		if p.proxy.Scheme == "http" || p.proxy.Scheme == "https" {
+			tunnel, err = connectHTTP(nc, p.connectRequest(addr))
 			return err
 		}
-		return connectSOCKS(nc, u, proxyAddr, addr)
+		return connectSOCKS(nc, p.proxy, proxyAddr, addr)
 	})
 	if err != nil {
 		abort(nc)
@@ -57,27 +57,15 @@ func (d *Dialer) dialProxy(ctx context.Context, u *url.URL, addr string) (net.Co
 	return tunnel, nil
 }
 
-// proxyTLSConfig returns the configuration for TLS with the proxy itself.
-func (d *Dialer) proxyTLSConfig() *tls.Config {
-	if d.ProxyTLSClientConfig != nil {
-		return d.ProxyTLSClientConfig
-	}
-	cfg := d.TLSClientConfig.Clone()
-	if cfg != nil {
-		cfg.ServerName = "" // that one is for the server
-	}
-	return cfg
-}
-
-// connectRequest asks the proxy u for a tunnel to addr (RFC 9110, section 9.3.6).
-func (d *Dialer) connectRequest(u *url.URL, addr string) *http.Request {
-	h := d.ProxyHeader.Clone()
+// connectRequest asks for a tunnel to addr (RFC 9110, section 9.3.6).
+func (p *proxyRoute) connectRequest(addr string) *http.Request {
+	h := p.header.Clone()
 	if h == nil {
 		h = make(http.Header)
 	}
-	if u.User != nil { // RFC 7617, section 2
-		password, _ := u.User.Password()
-		credentials := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
+	if user := p.proxy.User; user != nil { // RFC 7617, section 2
+		password, _ := user.Password()
+		credentials := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
 		h.Set("Proxy-Authorization", "Basic "+credentials)
 	}
 	return &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: addr}, Host: addr, Header: h}

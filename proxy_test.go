@@ -195,10 +195,10 @@ func TestConnectKeepsEarlyBytes(t *testing.T) {
 			proxy.Close()
 		}
 	}()
-	d := new(Dialer)
 	u, err := fixedProxy(t, "http://proxy/")(nil)
 	require.NoError(t, err)
-	nc, err := connectHTTP(client, d.connectRequest(u, "example.com:80"))
+	route := proxyRoute{proxy: u}
+	nc, err := connectHTTP(client, route.connectRequest("example.com:80"))
 	require.NoError(t, err)
 	p, err := io.ReadAll(nc)
 	require.NoError(t, err)

@@ -57,13 +57,15 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 // inside handle blocks for ever.
 //
 // Serve returns nil when the peer closed the connection with CloseNormalClosure
-// or CloseGoingAway, or when it was ended from here by Close or Shutdown; the
-// error of handle; context.Cause(ctx); or the error of ReadMessage.
+// or CloseGoingAway, or when it was ended from here by Close or by a Shutdown that
+// the peer answered; the error of handle; context.Cause(ctx); or the error of
+// ReadMessage.
 //
 // The close frame that it sends, unless one was sent before: CloseGoingAway when
 // ctx ended; the code and text of a *CloseError and the code of a *ProtocolError
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
-// CloseInternalServerErr, with no reason, for other errors of handle.
+// CloseInternalServerErr, with no reason, for other errors of handle, and when it
+// panics.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
 	outcome := errPanicked
 	defer func() { c.farewell(outcome) }()
@@ -84,7 +86,6 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
 
-	var hurry *time.Timer
 	buf := make([]byte, 0, 512)
 	for {
 		c.supersede()
@@ -92,28 +93,17 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		if err != nil {
 			return c.loopEnd(ctx, c.judge(ctx, err))
 		}
-		if err := c.handle(handle, Message{Type: messageType, Data: p}); err != nil {
+		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
+		if err != nil {
 			return err, told(ctx, err)
 		}
 		if dead := c.killed(); dead != nil { // more messages may lie in the buffer
 			return c.loopEnd(ctx, c.judge(ctx, dead))
 		}
-		if hurry == nil && c.w.closeSent() {
-			// A Shutdown within handle has left the rest to this loop.
-			hurry = time.AfterFunc(c.closeTimeout, func() { c.kill(errCloseTimeout) })
-			defer hurry.Stop()
-		}
 		if buf = p; cap(buf) > keptBuffer {
 			buf = make([]byte, 0, 512)
 		}
 	}
-}
-
-// handle calls the handler, and lets Shutdown know while it runs.
-func (c *Conn) handle(handle func(m Message) error, m Message) error {
-	c.handling.Store(true)
-	defer c.handling.Store(false)
-	return handle(m)
 }
 
 // loopEnd sorts the ways in which reading ends. The caller has, or had, the read
@@ -128,15 +118,15 @@ func (c *Conn) loopEnd(ctx context.Context, err error) (_, outcome error) {
 	return err, told(ctx, err)
 }
 
-// told returns what the peer is to be told of an error that ended a loop. That
-// something within the handler took too long is not the end of ctx.
+// told returns what the peer is to be told of the outcome of serving it under
+// ctx. That something within a handler took too long is not the end of ctx.
 func told(ctx context.Context, err error) error {
 	var (
 		closed *CloseError
 		broken *ProtocolError
 	)
 	switch {
-	case errors.As(err, &closed), errors.As(err, &broken):
+	case err == nil, errors.As(err, &closed), errors.As(err, &broken):
 		return err
 	case ctx.Err() != nil:
 		return &CloseError{Code: CloseGoingAway}

@@ -267,8 +267,8 @@ func TestServeHandlerPanics(t *testing.T) {
 		peer.Expect(wstest.CloseFrame(1011, ""))
 		peer.Send(wstest.CloseFrame(1011, ""))
 		require.Equal(t, "why", <-panicked)
-		require.True(t, IsCloseError(context.Cause(c.Context()), 1011))
-		peer.Close()
+		peer.Drain()
+		requireEnded(t, c)
 	})
 }
 

@@ -38,7 +38,7 @@ func (s *stream) Read(p []byte) (n int, err error) {
 		r.lenient = true
 		defer func() { r.lenient = false }()
 		for n == 0 && err == nil {
-			if r.in.message == 0 {
+			if r.in.message == 0 || r.dropping {
 				err = s.next()
 			} else if n, err = r.read(p); err == io.EOF {
 				err = nil

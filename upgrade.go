@@ -121,17 +121,18 @@ func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header,
 
 // Handler returns an HTTP handler that upgrades each request, calls serve with the
 // connection and ends it when serve returns: with close code 1000 for nil, the
-// code of a *CloseError or *ProtocolError, 1011 for other errors and for a panic,
-// which goes on to the HTTP server. Refused requests do not reach serve.
+// code of a *CloseError or *ProtocolError, 1001 if r's context has ended, 1011 for
+// other errors and for a panic, which goes on to the HTTP server. Refused requests
+// do not reach serve.
 func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, err := u.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
-		err = errPanicked
-		defer func() { c.farewell(err) }()
-		err = serve(c, r)
+		outcome := errPanicked
+		defer func() { c.farewell(outcome) }()
+		outcome = told(r.Context(), serve(c, r))
 	})
 }
 
@@ -305,12 +306,6 @@ func takeBuffered(brw *bufio.ReadWriter) []byte {
 	*brw.Reader = bufio.Reader{}
 	*brw.Writer = bufio.Writer{}
 	return p
-}
-
-// buffered returns a copy of what br holds, nil if it is nothing.
-func buffered(br *bufio.Reader) []byte {
-	p, _ := br.Peek(br.Buffered())
-	return append([]byte(nil), p...)
 }
 
 // turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.

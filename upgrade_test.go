@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -475,6 +476,7 @@ func TestHandler(t *testing.T) {
 		{"serves", func(c *Conn) error { return nil }, &CloseError{Code: 1000}},
 		{"a close code of its own", func(c *Conn) error { return &CloseError{Code: 4001, Text: "bye"} }, &CloseError{Code: 4001, Text: "bye"}},
 		{"fails", func(c *Conn) error { return errors.New("secret") }, &CloseError{Code: 1011}},
+		{"a deadline of its own", func(c *Conn) error { return context.DeadlineExceeded }, &CloseError{Code: 1011}},
 		{"panics", func(c *Conn) error { panic("boom") }, &CloseError{Code: 1011}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,430 @@
+package websocket_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/duplexkit/websocket"
+)
+
+// serve starts a server for an example and returns its URL.
+func serve(h http.Handler) (url string, stop func()) {
+	s := httptest.NewServer(h)
+	return "ws" + strings.TrimPrefix(s.URL, "http"), s.Close
+}
+
+// echo sends every message back.
+func echo(c *websocket.Conn, r *http.Request) error {
+	return c.Serve(r.Context(), func(m websocket.Message) error {
+		return c.WriteMessage(m.Type, m.Data)
+	})
+}
+
+// pipe returns the two ends of a connection in memory.
+func pipe() (client, server *websocket.Conn) {
+	clientEnd, serverEnd := net.Pipe()
+	return websocket.NewConn(clientEnd, websocket.Negotiated{}, websocket.Options{}),
+		websocket.NewConn(serverEnd, websocket.Negotiated{Server: true}, websocket.Options{})
+}
+
+// An echo server and a client that says hello to it.
+func Example() {
+	var upgrader websocket.Upgrader
+	url, stop := serve(upgrader.Handler(echo))
+	defer stop()
+
+	ctx := context.Background()
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.WriteMessage(websocket.TextMessage, []byte("Hello")); err != nil {
+		log.Fatal(err)
+	}
+	_, p, err := c.ReadMessage()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s\n", p)
+	fmt.Println(c.Shutdown(ctx, websocket.CloseNormalClosure, "done"))
+	// Output:
+	// Hello
+	// <nil>
+}
+
+// The loop that programs for gorilla/websocket have.
+func ExampleUpgrader_Upgrade() {
+	upgrader := websocket.Upgrader{Options: websocket.Options{ReadLimit: 1 << 20}}
+	url, stop := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return // the client got its answer
+		}
+		defer c.Close()
+		for {
+			messageType, p, err := c.ReadMessage()
+			if err != nil {
+				if websocket.IsUnexpectedCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway) {
+					log.Print(err)
+				}
+				return
+			}
+			if err := c.WriteMessage(messageType, p); err != nil {
+				return
+			}
+		}
+	}))
+	defer stop()
+
+	c, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.WriteMessage(websocket.TextMessage, []byte("Hello"))
+	_, p, err := c.ReadMessage()
+	fmt.Printf("%s %v\n", p, err)
+	_ = c.Shutdown(context.Background(), websocket.CloseNormalClosure, "")
+	// Output: Hello <nil>
+}
+
+// What belongs to one connection are variables of the function that serves it.
+func ExampleUpgrader_Handler() {
+	var upgrader websocket.Upgrader
+	url, stop := serve(upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		user := r.URL.Query().Get("user")
+		messages := 0
+		return c.Serve(r.Context(), func(m websocket.Message) error {
+			messages++
+			if messages > 2 {
+				return &websocket.CloseError{Code: websocket.ClosePolicyViolation, Text: "that is enough"}
+			}
+			return c.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, "%s, message %d: %s", user, messages, m.Data))
+		})
+	}))
+	defer stop()
+
+	c, _, err := websocket.DefaultDialer.Dial(url+"?user=ann", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for _, word := range []string{"one", "two", "three"} {
+		_ = c.WriteMessage(websocket.TextMessage, []byte(word))
+		_, p, err := c.ReadMessage()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%s\n", p)
+	}
+	// Output:
+	// ann, message 1: one
+	// ann, message 2: two
+	// websocket: close 1008 (policy violation): that is enough
+}
+
+// A client that stays connected: it dials again with growing pauses, and
+// subscribes anew each time.
+func ExampleDialer_DialContext_reconnect() {
+	d := websocket.Dialer{Options: websocket.Options{PingInterval: 30 * time.Second}}
+	subscribe := map[string]string{"subscribe": "news"}
+
+	// session ends with an error, or when ctx does.
+	session := func(ctx context.Context, url string, handle func(websocket.Message)) error {
+		c, _, err := d.DialContext(ctx, url, nil)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.WriteJSON(subscribe); err != nil {
+			return err
+		}
+		for m, err := range c.Messages(ctx) {
+			if err != nil {
+				return err
+			}
+			handle(m)
+		}
+		return nil // the server said goodbye
+	}
+	stayConnected := func(ctx context.Context, url string, handle func(websocket.Message)) {
+		const least, most = time.Millisecond, time.Minute
+		pause := least
+		for ctx.Err() == nil {
+			err := session(ctx, url, func(m websocket.Message) {
+				pause = least // it works
+				handle(m)
+			})
+			if errors.Is(err, websocket.ErrBadHandshake) {
+				log.Printf("refused: %v", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause + rand.N(pause)): // not all clients at once
+			}
+			pause = min(2*pause, most)
+		}
+	}
+
+	// A server that hangs up after one message.
+	var upgrader websocket.Upgrader
+	url, stop := serve(upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		var v map[string]string
+		if err := c.ReadJSON(&v); err != nil {
+			return err
+		}
+		_ = c.WriteMessage(websocket.TextMessage, []byte(v["subscribe"]+" for you"))
+		return &websocket.CloseError{Code: websocket.CloseServiceRestart}
+	}))
+	defer stop()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	received := 0
+	stayConnected(ctx, url, func(m websocket.Message) {
+		fmt.Printf("%s\n", m.Data)
+		if received++; received == 3 {
+			cancel()
+		}
+	})
+	// Output:
+	// news for you
+	// news for you
+	// news for you
+}
+
+func ExampleConn_Messages() {
+	client, server := pipe()
+	go func() {
+		_ = client.WriteMessage(websocket.TextMessage, []byte("one"))
+		_ = client.WriteMessage(websocket.TextMessage, []byte("two"))
+		_ = client.Shutdown(context.Background(), websocket.CloseNormalClosure, "")
+	}()
+	for m, err := range server.Messages(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s\n", m.Data)
+	}
+	// Output:
+	// one
+	// two
+}
+
+func ExampleConn_Serve() {
+	client, server := pipe()
+	go func() {
+		_ = server.Serve(context.Background(), func(m websocket.Message) error {
+			return server.WriteMessage(m.Type, []byte(strings.ToUpper(string(m.Data))))
+		})
+	}()
+	_ = client.WriteMessage(websocket.TextMessage, []byte("hello"))
+	_, p, _ := client.ReadMessage()
+	fmt.Printf("%s\n", p)
+	fmt.Println(client.Shutdown(context.Background(), websocket.CloseNormalClosure, "done"))
+	// Output:
+	// HELLO
+	// <nil>
+}
+
+// A context that ends while nothing comes costs nothing.
+func ExampleConn_ReadMessageContext() {
+	client, server := pipe()
+	defer client.Close()
+	defer server.Close()
+	for range 2 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		_, _, err := server.ReadMessageContext(ctx, nil)
+		cancel()
+		fmt.Println(err)
+	}
+	go client.WriteMessage(websocket.TextMessage, []byte("Hello"))
+	buf := make([]byte, 0, 512)
+	_, p, err := server.ReadMessageContext(context.Background(), buf)
+	fmt.Printf("%s %v\n", p, err)
+	// Output:
+	// context deadline exceeded
+	// context deadline exceeded
+	// Hello <nil>
+}
+
+func ExampleConn_WriteMessageContext() {
+	client, _ := pipe()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	fmt.Println(client.WriteMessageContext(ctx, websocket.TextMessage, []byte("nobody reads this")))
+	// Output: context deadline exceeded
+}
+
+// A large message in pieces, in both directions, without ever holding the whole.
+func ExampleConn_NextWriter() {
+	client, server := pipe()
+	defer client.Close()
+	go func() {
+		w, err := client.NextWriter(websocket.TextMessage)
+		if err != nil {
+			return
+		}
+		for i := range 3 {
+			fmt.Fprintf(w, "line %d\n", i)
+		}
+		_ = w.Close() // sends the last fragment: the message is complete
+	}()
+	_, r, err := server.NextReader()
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, _ = io.Copy(os.Stdout, r)
+	// Output:
+	// line 0
+	// line 1
+	// line 2
+}
+
+func ExampleConn_WriteJSON() {
+	type order struct {
+		Item  string `json:"item"`
+		Count int    `json:"count"`
+	}
+	client, server := pipe()
+	defer client.Close()
+	go client.WriteJSON(order{"tea", 2})
+	var o order
+	err := server.ReadJSON(&o)
+	fmt.Println(o, err)
+	// Output: {tea 2} <nil>
+}
+
+// One message for many, encoded once.
+func ExamplePreparedMessage() {
+	pm, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("to all"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	var sending sync.WaitGroup
+	for range 3 {
+		client, server := pipe()
+		sending.Go(func() { _ = server.WritePreparedMessage(pm) })
+		_, p, _ := client.ReadMessage()
+		fmt.Printf("%s\n", p)
+	}
+	sending.Wait()
+	// Output:
+	// to all
+	// to all
+	// to all
+}
+
+func ExampleConn_Ping() {
+	client, server := pipe()
+	defer client.Close()
+	go server.ReadMessage() // answers pings
+	go client.ReadMessage() // sees the pong
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	rtt, err := client.Ping(ctx)
+	fmt.Println(rtt > 0, err)
+	// Output: true <nil>
+}
+
+func ExampleConn_Shutdown() {
+	client, server := pipe()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx, websocket.CloseGoingAway, "back in a minute")
+	}()
+	_, _, err := client.ReadMessage()
+	if closed := new(websocket.CloseError); errors.As(err, &closed) {
+		fmt.Println(closed.Code, closed.Text)
+	}
+	// Output: 1001 back in a minute
+}
+
+// The end of a connection, for goroutines that do not read it.
+func ExampleConn_Context() {
+	client, server := pipe()
+	defer client.Close()
+	context.AfterFunc(server.Context(), func() { /* take it off a list */ })
+	_ = server.Close()
+	<-server.Context().Done()
+	fmt.Println(errors.Is(context.Cause(server.Context()), net.ErrClosed))
+	// Output: true
+}
+
+// Any protocol of lines or bytes, over messages.
+func ExampleConn_Stream() {
+	client, server := pipe()
+	go func() {
+		nc := client.Stream(websocket.BinaryMessage)
+		fmt.Fprint(nc, "first li")
+		fmt.Fprint(nc, "ne\nsecond line\n")
+		_ = nc.Close()
+	}()
+	lines := bufio.NewScanner(server.Stream(websocket.BinaryMessage))
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+	}
+	fmt.Println(lines.Err())
+	// Output:
+	// first line
+	// second line
+	// <nil>
+}
+
+func ExampleJoinMessages() {
+	client, server := pipe()
+	go func() {
+		_ = client.WriteMessage(websocket.TextMessage, []byte("one"))
+		_ = client.WriteMessage(websocket.TextMessage, []byte("two"))
+		_ = client.Shutdown(context.Background(), websocket.CloseNormalClosure, "")
+	}()
+	p, err := io.ReadAll(websocket.JoinMessages(server, "\n"))
+	fmt.Printf("%s%v\n", p, err)
+	// Output:
+	// one
+	// two
+	// websocket: close 1000 (normal)
+}
+
+// Keepalive takes one option; a handler for pongs tells of each.
+func ExampleConn_SetPongHandler() {
+	client, server := pipe()
+	defer client.Close()
+	server.SetPongHandler(func(appData string) error {
+		fmt.Println("pong:", appData)
+		return server.Close()
+	})
+	go client.ReadMessage() // answers pings
+	go server.WriteControl(websocket.PingMessage, []byte("there?"), time.Now().Add(time.Second))
+	_, _, err := server.ReadMessage()
+	fmt.Println(errors.Is(err, net.ErrClosed))
+	// Output:
+	// pong: there?
+	// true
+}
+
+// A handshake that was done elsewhere.
+func ExampleNewConn() {
+	clientEnd, serverEnd := net.Pipe()
+	opts := websocket.Options{ReadLimit: 1 << 10, WriteTimeout: 5 * time.Second}
+	server := websocket.NewConn(serverEnd, websocket.Negotiated{Server: true, Subprotocol: "chat"}, opts)
+	client := websocket.NewConn(clientEnd, websocket.Negotiated{Subprotocol: "chat"}, opts)
+	defer client.Close()
+	go server.WriteMessage(websocket.TextMessage, []byte("Hello"))
+	_, p, err := client.ReadMessage()
+	fmt.Printf("%s: %s %v\n", client.Subprotocol(), p, err)
+	// Output: chat: Hello <nil>
+}
