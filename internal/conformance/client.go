@@ -13,7 +13,7 @@ import (
 
 // RunClient plays the cases against the server at config.URL, each on a connection of its own, and writes the report if config.Dir says
 // where. The error is about the run, such as an unknown pattern or a file that cannot be written: what the server does is in the
-// report. When ctx ends, cases not begun are left out and its cause is the error.
+// report. When ctx ends, cases that are not over are left out and its cause is the error.
 func RunClient(ctx context.Context, config Config) (Report, error) {
 	config = config.withDefaults()
 	target, err := url.Parse(config.URL)
@@ -34,8 +34,10 @@ func RunClient(ctx context.Context, config Config) (Report, error) {
 	for range config.Parallel {
 		players.Go(func() {
 			for i := range next {
-				results[i] = playAsClient(ctx, cases[i], config, target)
-				results[i].Case = i + 1
+				r := playAsClient(ctx, cases[i], config, target)
+				if r.Case = i + 1; ctx.Err() == nil {
+					results[i] = r
+				}
 			}
 		})
 	}

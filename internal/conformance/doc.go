@@ -15,7 +15,7 @@
 //
 // # Judging a client
 //
-// A Server is driven by the client under test, as the suite's own is. An ordinary Autobahn client program works against it:
+// A FuzzingServer is driven by the client under test, as the suite's own is. An ordinary Autobahn client program works against it:
 //
 //	server := conformance.NewServer(conformance.Config{Cases: []string{"1.*"}, Dir: "reports/client"})
 //	go server.Serve(listener)
@@ -36,6 +36,9 @@
 //	20  what the suite leaves out of framing: masking, lengths that are not minimal, the end of the TCP connection
 //	21  permessage-deflate: the answer held against the offer (21.1 judges a server, 21.2 a client)
 //	22  permessage-deflate: messages as RFC 7692 allows and forbids them, and whether answers are deflated at all
+//
+// The endpoint should compress whatever gets smaller: one that sends short messages as they are fails 22.1.3. Its limit on messages should
+// be 16 MiB or more.
 //
 // Section 9 compares the content of the echo, not only its length. Config.Messages sets how many messages each case of sections 12
 // and 13 exchanges; the suite's number is 1000.

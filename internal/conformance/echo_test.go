@@ -302,6 +302,9 @@ func (e *echo) fail(code int) error {
 	switch {
 	case e.has("closes with 1000 on errors"):
 		code = 1000
+	case e.has("drops the connection on errors"):
+		e.hangUp()
+		return errDone
 	case e.has("ignores errors"):
 		_, _ = io.Copy(io.Discard, e.r)
 		return errDone
@@ -371,7 +374,7 @@ func (e *echo) compress(p []byte) []byte {
 	if e.outWindow < 15 && !e.has("ignores the window") {
 		level = flate.HuffmanOnly
 	}
-	if e.writer == nil || !e.outTakeover && !e.has("keeps the deflate context") || e.has("forgets half of the deflate context") {
+	if e.writer == nil || !e.outTakeover && !e.has("keeps the deflate context") || e.has("deflates every message by itself") {
 		e.writer, _ = flate.NewWriter(&e.written, level)
 	}
 	e.written.Reset()

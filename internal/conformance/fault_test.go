@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,8 @@ var faults = []fault{
 	{name: "accepts lengths that are not minimal", cases: []string{"20.2.1", "20.2.3", "20.2.5", "20.2.7", "20.2.9"}},
 	{name: "sends lengths that are not minimal", cases: []string{"1.1.1", "2.1"}},
 	{name: "ignores the top bit of the length", cases: []string{"20.3.1", "20.3.2", "20.3.3"}},
-	{name: "takes a short read for the payload", cases: []string{"1.1.8", "2.6", "2.11", "5.5", "9.5.6"}},
+	// Octets that are sent by themselves may still be read together when the machine is busy, as may all of 2.6. These are too many for that.
+	{name: "takes a short read for the payload", cases: []string{"1.1.8", "1.2.8", "9.5.6", "9.6.6"}},
 	{name: "ignores errors", cases: []string{"2.5", "3.1", "4.1.1", "5.9", "6.3.1", "7.3.2", "20.1.1"}},
 
 	// Control frames
@@ -76,9 +78,8 @@ var faults = []fault{
 	{name: "accepts RSV1 on continuations", cases: []string{"22.3.1"}, compressed: true},
 	{name: "accepts RSV1 on control frames", cases: []string{"22.3.2", "22.3.3"}, compressed: true},
 	{name: "ignores reserved bits", cases: []string{"22.3.8"}, compressed: true},
-	{name: "echoes uncompressed", cases: []string{"22.1.1", "22.1.2"}, compressed: true},
+	{name: "echoes uncompressed", cases: []string{"22.1.1", "22.1.2", "22.1.3"}, compressed: true},
 	{name: "forgets the inflate context", cases: []string{"12.1.3", "22.2.2"}, compressed: true},
-	{name: "forgets half of the deflate context", cases: nil, compressed: true}, // allowed: nobody has to look back
 	{name: "keeps the deflate context", cases: []string{"21.1.4"}, compressed: true, only: "server"},
 	{name: "keeps the deflate context", cases: []string{"13.2.4"}, compressed: true, only: "client"},
 	{name: "ignores the window", cases: []string{"21.1.2", "21.1.8", "13.3.6"}, compressed: true, only: "server"},
@@ -109,19 +110,37 @@ func TestEveryFaultIsFound(t *testing.T) {
 				t.Parallel()
 				// The healthy endpoint is given ten seconds. Silence is what some of these have to say, and it is heard sooner.
 				config := conformance.Config{Cases: f.cases, Timeout: 500 * time.Millisecond, Messages: 3, Parallel: 4}
-				if f.cases == nil {
-					config.Cases, config.Timeout = []string{"12.1.3", "13.1.3", "22.*"}, 0
-				}
 				results := play(t, f.name, f.compressed, config)
-				if f.cases == nil {
-					for id, r := range results {
-						require.True(t, r.Passed(), "%s: %s, %s", id, r.Result, r.ResultClose)
-					}
-				}
 				for _, id := range f.cases {
 					require.NotNil(t, results[id], id)
 					require.False(t, results[id].Passed(), "case %s does not see it", id)
 					require.NotEqual(t, conformance.Unimplemented, results[id].Behavior, id)
+				}
+			})
+		}
+	}
+}
+
+// TestAllowedHabitIsNoFault plays against endpoints that do what not everybody does, and may.
+func TestAllowedHabitIsNoFault(t *testing.T) {
+	t.Parallel()
+	for under, play := range players {
+		for _, habit := range []struct {
+			name  string
+			cases []string
+		}{
+			{"deflates every message by itself", []string{"12.1.3", "13.1.3", "21.1.*", "22.*"}},
+			{"drops the connection on errors", []string{"2.5", "3.*", "4.*", "5.*", "6.3.*", "6.12.*", "7.9.*", "20.*"}},
+		} {
+			if under == "client" {
+				habit.cases = slices.DeleteFunc(habit.cases, func(p string) bool { return p == "21.1.*" })
+			}
+			t.Run(habit.name+", "+under, func(t *testing.T) {
+				t.Parallel()
+				results := play(t, habit.name, true, conformance.Config{Cases: habit.cases, Messages: 3, Parallel: 4, Timeout: 30 * time.Second})
+				require.NotEmpty(t, results)
+				for id, r := range results {
+					require.True(t, r.Passed(), "%s: %s, %s", id, r.Result, r.ResultClose)
 				}
 			})
 		}

@@ -33,7 +33,6 @@ type inbound struct {
 	message    []byte
 	wireLength int
 	closed     bool // a close frame came
-	keys       map[[4]byte]int
 }
 
 // header is the part of a frame before its payload.
@@ -65,7 +64,6 @@ func (in *inbound) next() any {
 			return ended{fmt.Errorf("inside a frame: %w", noEOF(err))}
 		}
 		if h.masked {
-			in.keys[h.key]++
 			mask(payload, h.key[:])
 		}
 		in.log.rxFrame(h, payload)

@@ -9,6 +9,8 @@ func offersAndAnswers() map[string]maker {
 	held := func(t terms) play {
 		return play{run: keepWord, extension: &negotiation{offers: []terms{t}, held: holding(t)}}
 	}
+	smallest := held(terms{serverBits: 8}) // many have no such window, and may decline
+	smallest.extension.optional = true
 	quoted := held(terms{serverBits: 10})
 	quoted.extension.raw = `permessage-deflate; server_max_window_bits="10"`
 	second := held(terms{})
@@ -24,7 +26,7 @@ func offersAndAnswers() map[string]maker {
 		held(terms{serverNoTakeover: true, serverBits: 9}),
 		held(terms{clientBits: 10}),
 		held(terms{clientNoTakeover: true, clientBits: -1}),
-		held(terms{serverBits: 8}),
+		smallest,
 		quoted,
 		second,
 		declined("permessage-deflate; server_max_window_bits=16"),
@@ -75,6 +77,10 @@ func notAtAll(answer *terms) error {
 // keepWord exchanges messages that tempt the endpoint to look back further than agreed: the second repeats the first, the third repeats
 // itself over a distance of 4000 octets.
 func keepWord(s *session) {
+	if s.ext == nil {
+		plainEcho(s)
+		return
+	}
 	p := varied(4000, false)
 	for _, message := range [][]byte{p, p, append(p[:4000:4000], p...), p} {
 		if _, ok := s.echoDeflated(message, false, 0); !ok {

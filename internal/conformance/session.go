@@ -19,7 +19,6 @@ type play struct {
 	orWant    []Event // for NON-STRICT, where the case has that
 	limit     time.Duration
 	run       func(s *session) // instead of sending frames, if set
-	judge     func(s *session) // a last look at a session that went well, which may fail it
 	extension *negotiation     // permessage-deflate in the opening handshake, nil is none
 	lingering bool             // as a server, the client is asked to end its side of the TCP connection
 }
@@ -226,7 +225,7 @@ func (s *session) echo(p []byte, isBinary bool, pieces int, frames ...frame) (Ev
 	e, ok := s.message()
 	switch {
 	case !ok:
-		s.conclude(Failed, "no echo came%s", s.lastWords())
+		s.conclude(Failed, "no echo came in time%s", s.lastWords())
 	case e.Kind != "message" || e.Binary != isBinary:
 		s.conclude(Failed, "the echo is not a message of the type sent")
 	case len(e.Payload) != len(p):
@@ -248,6 +247,8 @@ func (s *session) lastWords() string {
 		return ": the endpoint dropped the TCP connection"
 	case s.over != nil:
 		return fmt.Sprintf(": %v", s.over.err)
+	case s.timedOut:
+		return ": nothing came any more"
 	}
 	return ""
 }
@@ -289,14 +290,11 @@ func (s *session) behaviorClose() (Behavior, string) {
 }
 
 func (s *session) result() *Result {
-	if s.judge != nil && !s.failed && s.verdict != Unimplemented {
-		s.judge(s)
-	}
 	r := &Result{
 		Agent: s.config.Agent, ID: s.ID, Description: s.Description,
-		Expected:      map[Behavior][]Event{OK: s.want},
+		Expected:      map[Behavior][]Event{OK: append([]Event{}, s.want...)},
 		ExpectedClose: ExpectedClose{s.closes == byPeer, s.codes, s.clean},
-		Received:      s.received,
+		Received:      append([]Event{}, s.received...),
 		Started:       s.start, Duration: time.Since(s.start).Milliseconds(),
 		ClosedByMe: s.closedByUs, FailedByMe: s.failed || s.timedOut, DroppedByMe: s.dropped, WasClean: s.wasClean,
 		IsServer:    s.role == Server,
@@ -304,7 +302,7 @@ func (s *session) result() *Result {
 		RxOctets: s.log.rxOctets.Load(), TxOctets: s.log.txOctets.Load(),
 	}
 	if slices.Contains(s.Allowed, NonStrict) {
-		r.Expected[NonStrict] = s.orWant
+		r.Expected[NonStrict] = append([]Event{}, s.orWant...)
 	}
 	r.Behavior, r.Result = s.behavior()
 	r.BehaviorClose, r.ResultClose = s.behaviorClose()

@@ -40,7 +40,7 @@ type wire struct {
 func newWire(conn net.Conn, br *bufio.Reader, server bool, ext *agreement, timeout time.Duration) *wire {
 	w := &wire{conn: conn, server: server, timeout: timeout, log: newWirelog(), wake: make(chan struct{}, 1)}
 	w.touch()
-	w.in = &inbound{r: bufio.NewReaderSize(&counted{br, w}, blockWrite), server: server, ext: ext, log: w.log, keys: map[[4]byte]int{}}
+	w.in = &inbound{r: bufio.NewReaderSize(&counted{br, w}, blockWrite), server: server, ext: ext, log: w.log}
 	go w.read()
 	return w
 }

@@ -16,10 +16,11 @@ type wirelog struct {
 	mu                 sync.Mutex
 	entries            [][]any
 	rxFrames, txFrames map[int]int
+	keys               map[[4]byte]bool // masking keys of the first frames that came
 }
 
 func newWirelog() *wirelog {
-	return &wirelog{rxFrames: map[int]int{}, txFrames: map[int]int{}}
+	return &wirelog{rxFrames: map[int]int{}, txFrames: map[int]int{}, keys: map[[4]byte]bool{}}
 }
 
 func (l *wirelog) add(entry ...any) {
@@ -55,6 +56,9 @@ func (l *wirelog) rxFrame(h header, payload []byte) {
 	var key any
 	if h.masked {
 		key = hex.EncodeToString(h.key[:])
+		if len(l.keys) < maxWirelog {
+			l.keys[h.key] = true
+		}
 	}
 	l.add("RF", printable(payload), h.opcode, h.fin, h.rsv, h.masked, key)
 }
@@ -68,6 +72,13 @@ func (l *wirelog) txFrame(f frame, key []byte, pieces int) {
 		mask = hex.EncodeToString(key)
 	}
 	l.add("TF", printable(f.payload), f.opcode, f.fin, f.rsv, mask, nil, pieces, false)
+}
+
+// differentKeys counts the masking keys.
+func (l *wirelog) differentKeys() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.keys)
 }
 
 func cutHex(p []byte) string {

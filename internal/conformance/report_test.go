@@ -1,0 +1,62 @@
+package conformance
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestReportIsWrittenAsTheSuiteDoes(t *testing.T) {
+	t.Parallel()
+	code := 1000
+	report := Report{"My Server/2": {
+		"1.1.1": {ID: "1.1.1", Behavior: OK, BehaviorClose: OK, Duration: 7, RemoteCloseCode: &code},
+		"2.10":  {ID: "2.10", Behavior: Failed, BehaviorClose: Unclean, Received: []Event{{Kind: "message", Payload: []byte("a\xFF"), Binary: true}, pongWith("b")}},
+		"2.9":   {ID: "2.9"},
+	}}
+	dir := filepath.Join(t.TempDir(), "new")
+	require.NoError(t, report.Write(dir))
+
+	index, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"My Server/2": {
+		"1.1.1": {"behavior": "OK", "behaviorClose": "OK", "duration": 7, "remoteCloseCode": 1000, "reportfile": "my_server_2_case_1_1_1.json"},
+		"2.9": {"behavior": "", "behaviorClose": "", "duration": 0, "remoteCloseCode": null, "reportfile": "my_server_2_case_2_9.json"},
+		"2.10": {"behavior": "FAILED", "behaviorClose": "UNCLEAN", "duration": 0, "remoteCloseCode": null, "reportfile": "my_server_2_case_2_10.json"}
+	}}`, string(index))
+
+	text, err := os.ReadFile(filepath.Join(dir, "my_server_2_case_2_10.json"))
+	require.NoError(t, err)
+	var one map[string]any
+	require.NoError(t, json.Unmarshal(text, &one))
+	require.Equal(t, []any{[]any{"message", "a\uFFFD", true}, []any{"pong", "b"}}, one["received"])
+
+	var ids []string
+	for _, r := range report.Results("My Server/2") {
+		ids = append(ids, r.ID)
+	}
+	require.Equal(t, []string{"1.1.1", "2.9", "2.10"}, ids)
+}
+
+func TestPassed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		behavior, behaviorClose Behavior
+		want                    bool
+	}{
+		{OK, OK, true},
+		{Informational, Informational, true},
+		{OK, Unclean, false},
+		{OK, WrongCode, false},
+		{OK, FailedByClient, false},
+		{NonStrict, OK, false},
+		{Failed, OK, false},
+		{Unimplemented, OK, false},
+	} {
+		r := Result{Behavior: c.behavior, BehaviorClose: c.behaviorClose}
+		require.Equal(t, c.want, r.Passed(), "%s, %s", c.behavior, c.behaviorClose)
+	}
+}
