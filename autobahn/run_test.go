@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -29,73 +28,46 @@ import (
 	"github.com/duplexkit/websocket/autobahn/internal/resultstest"
 )
 
-// The tests of run.sh put a stand-in for docker on its PATH: this test binary,
-// which plays docker when the variable standIn is set. It writes down how it was
-// called, connects to the server under test as the suite's client would, and
-// hands in canned reports. The suite's server is played by the test itself.
+// The tests of run.sh put a stand-in for docker on its PATH. It writes down how
+// it was called and, as the suite's client, is this test binary: that connects to
+// the server under test and hands in canned reports. The suite's server is played
+// by the test itself.
 const (
-	standIn   = "AUTOBAHN_TEST_STAND_IN" // name under which the stand-in was called, such as docker
+	standIn   = "AUTOBAHN_TEST_STAND_IN" // set in the test binary that is the suite's client
 	state     = "AUTOBAHN_TEST_STATE"    // directory for what stand-ins leave to the test and to each other
 	canned    = "AUTOBAHN_TEST_CANNED"   // directory with the reports to hand in
 	broken    = "AUTOBAHN_TEST_BROKEN"   // beginnings of calls that fail, one a line
 	hangUntil = "AUTOBAHN_TEST_HANG"     // address to connect to, and to hang on, instead of ending the run
 )
 
+// engine is the stand-in: its name and the test binary are to be filled in.
+const engine = `
+call="%[1]s $*"
+echo "$call" >>"$AUTOBAHN_TEST_STATE/calls"
+while read -r line; do
+	case $line in '') continue ;; esac
+	case $call in "$line"*)
+		echo 'stand-in: told to fail' >&2
+		exit 9 ;;
+	esac
+done <<END
+${AUTOBAHN_TEST_BROKEN-}
+END
+case $* in
+run*fuzzingclient.json) AUTOBAHN_TEST_STAND_IN=1 exec %[2]q "$@" ;;
+rm*) if [ -f "$AUTOBAHN_TEST_STATE/pid" ]; then kill -9 "$(cat "$AUTOBAHN_TEST_STATE/pid")"; fi ;;
+esac
+`
+
 func TestMain(m *testing.M) {
-	if name := os.Getenv(standIn); name != "" {
-		if err := playEngine(name, os.Args[1:]); err != nil {
+	if os.Getenv(standIn) != "" {
+		if err := playClient(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, "stand-in:", err)
 			os.Exit(9)
 		}
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// playEngine is docker or podman.
-func playEngine(name string, args []string) error {
-	call := append([]string{name}, args...)
-	if err := note(call); err != nil {
-		return err
-	}
-	for line := range strings.Lines(os.Getenv(broken)) {
-		if strings.HasPrefix(strings.Join(call, " "), strings.TrimSpace(line)) {
-			return errors.New("told to fail")
-		}
-	}
-	switch {
-	case args[0] == "run" && slices.Contains(args, "fuzzingclient"):
-		return playClient(args)
-	case args[0] == "rm":
-		pid, err := os.ReadFile(filepath.Join(os.Getenv(state), "pid"))
-		if err != nil {
-			return nil // it runs no longer
-		}
-		n, err := strconv.Atoi(string(pid))
-		if err != nil {
-			return err
-		}
-		process, err := os.FindProcess(n)
-		if err != nil {
-			return err
-		}
-		return process.Kill()
-	}
-	return nil
-}
-
-// note appends a call to the list of calls.
-func note(call []string) error {
-	line, err := json.Marshal(call)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(filepath.Join(os.Getenv(state), "calls"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(line, '\n'))
-	return errors.Join(err, f.Close())
 }
 
 // playClient is the suite's client in a container: it echoes with the server of
@@ -172,7 +144,7 @@ func (s *suiteServer) start(t *testing.T) {
 }
 
 func (s *suiteServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if calls, _ := os.ReadFile(filepath.Join(s.state, "calls")); !bytes.Contains(calls, []byte(`"fuzzingserver"`)) || s.asked.Add(1) < 3 {
+	if calls, _ := os.ReadFile(filepath.Join(s.state, "calls")); !bytes.Contains(calls, []byte("-m fuzzingserver ")) || s.asked.Add(1) < 3 {
 		http.Error(w, "not yet", http.StatusServiceUnavailable)
 		return
 	}
@@ -222,7 +194,7 @@ func newBench(t *testing.T, engines ...string) *bench {
 	require.NoError(t, os.Mkdir(b.bin, 0o700))
 	require.NoError(t, os.Mkdir(b.state, 0o700))
 	for _, name := range engines {
-		b.script(t, name, fmt.Sprintf("%s=%s exec %q \"$@\"", standIn, name, self))
+		b.script(t, name, fmt.Sprintf(engine, name, self))
 	}
 	b.hand(t, nil, nil)
 	b.start(t)
@@ -282,8 +254,7 @@ func (b *bench) calls(t *testing.T) (calls []string) {
 		require.ErrorIs(t, err, os.ErrNotExist)
 	}
 	for line := range strings.Lines(string(text)) {
-		var call []string
-		require.NoError(t, json.Unmarshal([]byte(line), &call))
+		call := strings.Fields(line)
 		for i, arg := range call {
 			switch {
 			case strings.HasPrefix(arg, "autobahn-fuzzing"):
@@ -445,8 +416,7 @@ func TestRun(t *testing.T) {
 		defer ln.Close()
 		b.env = append(b.env, hangUntil+"="+ln.Addr().String())
 		cmd := b.command("server")
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
+		cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
 		require.NoError(t, cmd.Start())
 		ended := make(chan error, 1)
 		go func() {
@@ -454,12 +424,12 @@ func TestRun(t *testing.T) {
 			ln.Close()
 		}()
 		container, err := ln.Accept()
-		require.NoError(t, err, out.String())
+		require.NoError(t, err)
 		defer container.Close()
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		exit := new(exec.ExitError)
 		require.ErrorAs(t, <-ended, &exit)
-		require.Equal(t, 143, exit.ExitCode(), out.String())
+		require.Equal(t, 143, exit.ExitCode())
 		require.NoError(t, container.SetReadDeadline(time.Now().Add(time.Minute)))
 		_, err = container.Read(make([]byte, 1))
 		require.Error(t, err)
