@@ -18,7 +18,7 @@ import (
 
 const (
 	closePatience = time.Second // how long Close waits to send what we owe the peer
-	readerGrace   = 100 * time.Millisecond
+	readerGrace   = time.Second // how long Shutdown leaves a message to whoever may come to read it
 )
 
 // errClosed is the end of a connection on which Close was called.
@@ -140,10 +140,16 @@ func (c *Conn) Close() error {
 // nothing happens. A reason of more than 123 bytes is shortened.
 //
 // If somebody is reading, messages still go to them until the peer's close frame
-// comes; otherwise they are discarded. While a handler of Serve or of a control
-// frame runs, Shutdown sends the close frame and returns nil at once, for only the
-// reader can see the answer; the reader finishes the handshake.
+// comes. A message that nobody comes to read within a second is discarded, and so
+// are those behind it. While a handler of Serve or of a control frame runs,
+// Shutdown sends the close frame and returns nil at once, for only the reader can
+// see the answer; the reader finishes the handshake.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
+	return c.shutdown(ctx, code, reason, false)
+}
+
+// shutdown is Shutdown, with a choice of whether messages are discarded at once.
+func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bool) error {
 	if code == 0 {
 		code = CloseNormalClosure
 	}
@@ -173,7 +179,7 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	// The peer may be writing too, and read nothing before we do.
 	said := make(chan error, 1)
 	go func() { said <- say() }()
-	err := c.awaitClose(ctx)
+	err := c.awaitClose(ctx, discard)
 	if err := <-said; err != nil {
 		return err
 	}
@@ -183,12 +189,34 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return err
 }
 
-// awaitClose returns the error that reading ends with. If nobody else reads, it
-// discards what comes.
-func (c *Conn) awaitClose(ctx context.Context) error {
-	c.awaitReaders(ctx)
-	return c.read(ctx, func() error {
-		c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
+// awaitClose waits for the peer's close frame and returns the error that reading
+// ends with. A message that comes first is left to whoever reads. When nobody
+// has come for it in a while, or if we need not wait for anybody, it is
+// discarded, and so are all that follow.
+func (c *Conn) awaitClose(ctx context.Context, discard bool) error {
+	for !discard {
+		var reader <-chan struct{}
+		err := c.readFor(ctx, control, func() (err error) {
+			c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
+			reader = c.readTurn.nextBegin()
+			if c.r.in.message == 0 {
+				_, _, err = c.r.await()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-reader:
+		case <-time.After(readerGrace):
+			discard = true
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return c.readFor(ctx, control, func() error {
+		c.readDeadline.takeOver(time.Time{}) // as above
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {
@@ -202,36 +230,6 @@ func (c *Conn) awaitClose(ctx context.Context) error {
 func closedByPeer(err error) bool {
 	var e *CloseError
 	return errors.As(err, &e) && e.Code != CloseAbnormalClosure
-}
-
-// awaitReaders returns when the connection has nothing more to read, or when
-// nobody seems to read any more: somebody who has just got a message, or is in
-// the middle of one, is given a moment to come back for more.
-func (c *Conn) awaitReaders(ctx context.Context) {
-	if c.readTurn.try(begin) {
-		idle := c.r.in.message == 0
-		c.readTurn.release()
-		if idle {
-			return
-		}
-	}
-	tick := time.NewTicker(readerGrace)
-	defer tick.Stop()
-	for last := c.readTurn.given(); ; {
-		select {
-		case <-c.Context().Done():
-			return
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		given := c.readTurn.given()
-		if given == last && c.readTurn.try(begin) {
-			c.readTurn.release()
-			return
-		}
-		last = given
-	}
 }
 
 // farewell closes the connection in the way that the outcome of serving it calls
@@ -255,8 +253,9 @@ func (c *Conn) farewell(err error) {
 			code = broken.Code
 		}
 	}
-	_ = c.Shutdown(context.Background(), code, reason) // the outcome is err; whether the peer heard of it is its affair
-	_ = c.Close()                                      // as above
+	// The outcome is err; whether the peer gets to hear of it is its affair.
+	_ = c.shutdown(context.Background(), code, reason, true)
+	_ = c.Close()
 }
 
 // dropAfter has the network connection closed, for this cause, if the closing
@@ -283,9 +282,9 @@ func (c *Conn) lingerIfDone() {
 	}
 	c.readDeadline.takeOver(time.Time{}) // the lingerer sets its own
 
-	// "the server MUST close the TCP connection immediately; the client SHOULD
-	// wait for the server to close the connection" (section 7.1.1, in other words
-	// in 5.5.1), so that the server holds the TIME_WAIT state.
+	// "The server MUST close the underlying TCP connection immediately; the client
+	// SHOULD wait for the server to close the connection" (section 5.5.1), so that
+	// the server holds the TIME_WAIT state (section 7.1.1).
 	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
 	if !c.negotiated.Server && l.quiet {
 		l.start(c.closeTimeout)

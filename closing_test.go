@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -660,4 +661,50 @@ func TestEndsInAnyOrder(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A reader who is busy with a message when Shutdown is called, and when others
+// come, gets them all the same.
+func TestShutdownLeavesMessagesToASlowReader(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		var got []string
+		read := soon(func() error {
+			for {
+				_, p, err := c.ReadMessage()
+				if err != nil {
+					return err
+				}
+				got = append(got, string(p))
+				time.Sleep(readerGrace - time.Millisecond)
+			}
+		})
+		peer.Send(text("1"))
+		synctest.Wait() // the reader is busy with it
+		done := shuttingDown(t.Context(), c, 1000, "")
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		go peer.Write(slices.Concat(peer.Encode(text("2")), peer.Encode(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "3"}), peer.Encode(wstest.Frame{}),
+			peer.Encode(text("4")), peer.Encode(wstest.CloseFrame(1000, ""))))
+		require.NoError(t, <-done)
+		require.True(t, IsCloseError(<-read, 1000))
+		require.Equal(t, []string{"1", "2", "3", "4"}, got)
+		peer.Close()
+	})
+}
+
+// Messages for which nobody comes do not hold Shutdown up for long.
+func TestShutdownDiscardsWhatNobodyReads(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		one, two := shuttingDown(t.Context(), c, 1000, ""), shuttingDown(t.Context(), c, 1000, "")
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		start := time.Now()
+		peer.Send(text("1"), text("2"), text("3"), wstest.CloseFrame(1000, ""))
+		require.NoError(t, <-one)
+		require.NoError(t, <-two)
+		require.Equal(t, readerGrace, time.Since(start))
+		peer.Close()
+	})
 }

@@ -203,7 +203,13 @@ func (d *deadline) takeOver(t time.Time) {
 // read takes the read turn, calls f, and has what f returns judged. While ctx is
 // not done, f may block.
 func (c *Conn) read(ctx context.Context, f func() error) error {
-	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
+	return c.readFor(ctx, begin, f)
+}
+
+// readFor is read for a certain purpose: what a program asks for is to begin a
+// message, or go on with one; other reading is for the control frames.
+func (c *Conn) readFor(ctx context.Context, want purpose, f func() error) error {
+	if err := c.readTurn.take(ctx, want, time.Time{}); err != nil {
 		return err
 	}
 	defer c.readTurn.release()
@@ -331,7 +337,7 @@ func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
 // has the read turn.
 func (c *Conn) supersede() {
 	if c.current != nil {
-		c.current.ended = c.r.in.message == 0
+		c.current.ended.Store(c.r.in.message == 0)
 		c.current = nil
 	}
 }
@@ -339,32 +345,39 @@ func (c *Conn) supersede() {
 // A messageReader reads one message piece by piece.
 type messageReader struct {
 	c     *Conn
-	ended bool // the message was at its end when another took its place; guarded by readTurn
+	ended atomic.Bool // the message was read to its end
 }
 
 var errSuperseded = errors.New("websocket: message was discarded, another was begun")
 
 // Read reads from the message; the end of the message is io.EOF.
 func (mr *messageReader) Read(p []byte) (n int, err error) {
-	var end error
+	if mr.ended.Load() {
+		return 0, io.EOF // which is no reason to wait for others who read
+	}
+	superseded := false
 	err = mr.c.read(context.Background(), func() (err error) {
-		switch {
-		case mr.c.current == mr:
-			n, err = mr.c.r.read(p)
-			if err == io.EOF {
-				end, err = io.EOF, nil
-			}
-		case mr.ended:
-			end = io.EOF
-		default:
-			end = errSuperseded
+		if superseded = mr.c.current != mr; superseded {
+			return nil
+		}
+		n, err = mr.c.r.read(p)
+		mr.ended.Store(mr.c.r.in.message == 0)
+		if err == io.EOF {
+			return nil
 		}
 		return err
 	})
-	if err == nil {
-		err = end
+	switch {
+	case err != nil:
+		return n, err
+	case n > 0:
+		return n, nil
+	case mr.ended.Load():
+		return 0, io.EOF
+	case superseded:
+		return 0, errSuperseded
 	}
-	return n, err
+	return 0, nil
 }
 
 // WriteMessage sends data as one message of one frame. data may be reused when

@@ -24,9 +24,10 @@ var maskKeyPool = sync.Pool{New: func() any {
 	return &maskKeys{used: len(maskKeys{}.random)}
 }}
 
-// newMaskKey returns a fresh masking key. "The masking key MUST be derived from
-// a strong source of entropy, and [a key] MUST NOT make it simple for a
-// server/proxy to predict the masking key for a subsequent frame" (section 5.3).
+// newMaskKey returns a fresh masking key. "[T]he masking key MUST be derived from a
+// strong source of entropy, and the masking key for a given frame MUST NOT make it
+// simple for a server/proxy to predict the masking key for a subsequent frame"
+// (section 5.3).
 func newMaskKey() (key [4]byte) {
 	k := maskKeyPool.Get().(*maskKeys)
 	if k.used == len(k.random) {

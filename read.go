@@ -227,30 +227,43 @@ func (r *reader) skip() error {
 	return r.used(n)
 }
 
-// advance goes to the next data frame. The control frames on the way are handed
-// up, each in one piece: until it is whole its bytes stay in the buffer, and a
-// timeout loses nothing.
+// advance goes to the next data frame and takes over its header.
 func (r *reader) advance() error {
+	h, n, err := r.await()
+	if err != nil {
+		return err
+	}
+	if err := r.in.accept(h); err != nil {
+		return r.fail(err)
+	}
+	r.pos += n
+	return r.begin(h)
+}
+
+// await waits for the next data frame, whose header of n bytes it leaves in the
+// buffer. The control frames on the way are handed up, each in one piece: until
+// it is whole its bytes stay in the buffer, and a timeout loses nothing.
+func (r *reader) await() (h FrameHeader, n int, err error) {
 	for r.err == nil {
-		h, n, err := ParseFrameHeader(r.buf[r.pos:r.end])
+		h, n, err = ParseFrameHeader(r.buf[r.pos:r.end])
 		if err == io.ErrUnexpectedEOF {
 			err = r.fill()
 			if err == nil {
 				continue
 			}
-		} else if err == nil {
-			err = r.in.accept(h)
 		}
 		if err != nil {
-			return r.fail(err)
+			return h, 0, r.fail(err)
 		}
 		if !isControl(h.Opcode) {
-			r.pos += n
-			return r.begin(h)
+			return h, n, nil
+		}
+		if err := r.in.accept(h); err != nil {
+			return h, 0, r.fail(err)
 		}
 		for r.end-r.pos < n+int(h.Length) {
 			if err := r.fill(); err != nil {
-				return r.fail(err)
+				return h, 0, r.fail(err)
 			}
 		}
 		p := r.buf[r.pos+n:][:h.Length]
@@ -260,7 +273,7 @@ func (r *reader) advance() error {
 		}
 		r.err = r.control(h.Opcode, p)
 	}
-	return r.err
+	return h, 0, r.err
 }
 
 // control hands a control frame up. After a close frame there is nothing more to

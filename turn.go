@@ -18,9 +18,10 @@ type turn struct {
 	mu    sync.Mutex
 	taken bool      // somebody has the turn
 	open  bool      // the first fragments of a message were sent, the last was not
-	count uint64    // how often the turn was given
 	ended error     // why no turn is given any more, nil while it is
 	queue []*waiter // who waits, in the order of asking
+
+	begun chan struct{} // closed when somebody gets the turn to begin a message, nil if nobody wants to know
 }
 
 // purpose is what a turn is wanted for.
@@ -65,7 +66,10 @@ func (t *turn) tryLocked(want purpose) bool {
 		return false
 	}
 	t.taken = true
-	t.count++
+	if t.begun != nil && want == begin {
+		close(t.begun)
+		t.begun = nil
+	}
 	return true
 }
 
@@ -196,9 +200,13 @@ const (
 	errMessageOpen = timeoutError("write timeout: another message is open, its NextWriter was not closed")
 )
 
-// given returns how often the turn was given to somebody.
-func (t *turn) given() uint64 {
+// nextBegin returns a channel that is closed when somebody gets the turn to begin
+// a message.
+func (t *turn) nextBegin() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.count
+	if t.begun == nil {
+		t.begun = make(chan struct{})
+	}
+	return t.begun
 }

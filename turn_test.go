@@ -55,8 +55,25 @@ func TestTurnOrder(t *testing.T) {
 		}
 		tn.release()
 		require.True(t, tn.try(begin))
-		require.EqualValues(t, 6, tn.given())
 	})
+}
+
+// What is not the beginning of a message goes unnoticed.
+func TestTurnNextBegin(t *testing.T) {
+	t.Parallel()
+	var tn turn
+	begun := tn.nextBegin()
+	require.Equal(t, begun, tn.nextBegin())
+	require.True(t, tn.try(control))
+	tn.release()
+	select {
+	case <-begun:
+		require.Fail(t, "nobody began a message")
+	default:
+	}
+	require.True(t, tn.try(begin))
+	<-begun
+	require.NotEqual(t, begun, tn.nextBegin())
 }
 
 // While a message lies open, only what may stand between its fragments goes.

@@ -75,7 +75,7 @@ func bitmap() []byte {
 	for i := 0; len(p) < sampleSize; i++ {
 		x, y := float64(i%width)/width, float64(i/width)/width
 		shade := 128 + 80*math.Sin(7*x+3*y) + 40*math.Cos(11*x*y)
-		p = append(p, byte(shade)+byte(r.IntN(4)))
+		p = append(p, byte(shade)&^7+byte(r.IntN(2)))
 	}
 	return p
 }
@@ -119,12 +119,15 @@ func pdf() []byte {
 		}
 		fmt.Fprintf(&b, "%d 0 obj\n<< /Type /XObject /Length %d /Filter /FlateDecode >>\nstream\n", i, len(noise))
 		b.Write(noise)
-		fmt.Fprintf(&b, "\nendstream\nendobj\n%% %s %s\n", pick(r), pick(r))
+		b.WriteString("\nendstream\nendobj\n")
+		for line := range 20 {
+			fmt.Fprintf(&b, "BT /F1 10 Tf 72 %d Td (%s %s %s) Tj ET\n", 700-12*line, pick(r), pick(r), pick(r))
+		}
 	}
 	return b.Bytes()
 }
 
-// slices cuts the data into messages of the size, one behind the other, from the start again at the end.
+// slicer cuts the data into messages of the size, one behind the other, from the start again at the end.
 func slicer(data []byte, size int) func() []byte {
 	at := 0
 	return func() []byte {

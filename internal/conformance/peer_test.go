@@ -46,13 +46,7 @@ func playServer(t *testing.T, fault string, compression bool, config conformance
 // playClient plays the cases against a client with the fault, which asks for them as an Autobahn client does, some at a time.
 func playClient(t *testing.T, fault string, compression bool, config conformance.Config) map[string]*conformance.Result {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	server := conformance.NewServer(config)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-
-	base := "ws://" + listener.Addr().String()
+	server, base := serve(t, config)
 	answer, err := ask(base + "/getCaseCount")
 	require.NoError(t, err)
 	count, err := strconv.Atoi(string(answer))
@@ -76,10 +70,7 @@ func playClient(t *testing.T, fault string, compression bool, config conformance
 	players.Wait()
 	_, err = ask(base + "/updateReports?agent=echo")
 	require.NoError(t, err)
-	results := server.Report()["echo"]
-	server.Close()
-	require.NoError(t, <-served)
-	return results
+	return server.Report()["echo"]
 }
 
 type player func(t *testing.T, fault string, compression bool, config conformance.Config) map[string]*conformance.Result
