@@ -1,0 +1,118 @@
+package autobahn_test
+
+import (
+	"cmp"
+	"context"
+	"log"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/autobahn/internal/endpoint"
+	"github.com/duplexkit/websocket/autobahn/internal/playflag"
+	"github.com/duplexkit/websocket/autobahn/internal/results"
+	"github.com/duplexkit/websocket/internal/conformance"
+)
+
+// quick are the cases that take seconds: sections 1 to 7 and 10, and the own
+// ones beyond them.
+var quick = []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*", "20.*"}
+
+// all are the suite's cases and the own ones.
+var all = append([]string{"9.*", "12.*", "13.*", "21.*", "22.*"}, quick...)
+
+// pending are the sections in which UNIMPLEMENTED will do until
+// permessage-deflate is there.
+var pending = []int{12, 13, 21, 22}
+
+// patience is how long the fuzzing peer waits while nothing moves. It is not
+// spent where all is well.
+const patience = 30 * time.Second
+
+// TestConformance plays the suite's cases against the endpoints over every read
+// path, with the fuzzing peer of this project in the place of the suite.
+func TestConformance(t *testing.T) {
+	for i, read := range endpoint.Paths {
+		config := endpoint.Default
+		config.Read = read
+		play := conformance.Config{Agent: read, Cases: quick, Timeout: patience, Messages: cmp.Or(*playflag.Messages, 20)}
+		switch {
+		case *playflag.Cases != "":
+			play.Cases = strings.Split(*playflag.Cases, ",")
+		case *playflag.Full:
+			play.Cases, play.Messages = all, *playflag.Messages
+		case *playflag.All && i == 0:
+			play.Cases = all
+		case *playflag.All:
+			play.Cases = append([]string{"9.*"}, quick...)
+		}
+		t.Run(read, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(cmp.Or(*playflag.Report, t.TempDir()), read)
+			t.Run("server", func(t *testing.T) {
+				t.Parallel()
+				play := play
+				play.Dir = filepath.Join(dir, "servers")
+				testServer(t, config, play)
+				judge(t, results.Server, play)
+			})
+			t.Run("client", func(t *testing.T) {
+				t.Parallel()
+				play := play
+				play.Dir = filepath.Join(dir, "clients")
+				testClient(t, config, play)
+				judge(t, results.Client, play)
+			})
+		})
+	}
+}
+
+// testServer plays against the server.
+func testServer(t *testing.T, config endpoint.Config, play conformance.Config) {
+	ln := listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- config.Serve(ctx, ln) }()
+	play.URL = "ws://" + ln.Addr().String()
+	_, err := conformance.RunClient(t.Context(), play)
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, <-served)
+}
+
+// testClient plays against the client.
+func testClient(t *testing.T, config endpoint.Config, play conformance.Config) {
+	ln := listen(t)
+	server := conformance.NewServer(play)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	defer server.Close()
+	client := endpoint.Client{Config: config, URL: "ws://" + ln.Addr().String(), Agent: play.Agent, Log: log.New(t.Output(), "", 0)}
+	require.NoError(t, client.Run(t.Context()))
+	server.Close()
+	require.NoError(t, <-served)
+}
+
+// judge holds the reports to the same measure as those of the suite.
+func judge(t *testing.T, role results.Role, play conformance.Config) {
+	runs, err := results.Load(play.Dir)
+	require.NoError(t, err)
+	demand := results.Demand{Roles: []results.Role{role}, Cases: play.Cases, Pending: pending}
+	summary, err := results.Judge(runs, demand)
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, summary.Text(&text))
+	t.Logf("\n%s", text.String())
+	require.Zero(t, len(summary.Problems), "cases that are not as they should be")
+}
+
+func listen(t *testing.T) net.Listener {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return ln
+}

@@ -1,0 +1,14 @@
+// Package playflag holds the flags of go test ./autobahn/... that say what is
+// played against the endpoints. The tests of each package there import it, so
+// that one command can hand the flags to all of them.
+package playflag
+
+import "flag"
+
+var (
+	All      = flag.Bool("conformance.all", false, "play limits and speed, too, and compression over one read path")
+	Full     = flag.Bool("conformance.full", false, "play all cases over every read path, with 1000 messages in each case of compression: takes hours")
+	Cases    = flag.String("conformance.cases", "", "play the cases of these `patterns`, such as 6.4.*,9.*, over every read path, and no others")
+	Messages = flag.Int("conformance.messages", 0, "play `N` messages in each case of compression (default 20, with -conformance.full 1000)")
+	Report   = flag.String("conformance.report", "", "keep the reports in this `directory`, an absolute path")
+)
