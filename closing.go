@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
+	"runtime"
 	"time"
 )
 
@@ -48,7 +50,7 @@ func (c *Conn) killed() error {
 	return c.dead
 }
 
-// kill closes the network connection, without any more words.
+// kill closes the network connection, without a close frame.
 func (c *Conn) kill(cause error) {
 	c.mu.Lock()
 	if c.dead == nil {
@@ -142,9 +144,10 @@ func (c *Conn) Close() error {
 //
 // If somebody is reading, messages still go to them until the peer's close frame
 // comes. A message that nobody comes to read within a second is discarded, and so
-// are those behind it. While a handler of Serve or of a control frame runs,
-// Shutdown sends the close frame and returns nil at once, for only the reader can
-// see the answer; the reader finishes the handshake.
+// are those behind it. Within a handler of Serve or of a control frame, Shutdown
+// sends the close frame and returns nil at once, for only the reader, which waits
+// for the handler, can see the answer; the reader finishes the handshake, in
+// Options.CloseTimeout.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return c.shutdown(ctx, code, reason, false)
 }
@@ -162,41 +165,77 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 		ctx, cancel = context.WithTimeoutCause(ctx, c.closeTimeout, errCloseTimeout)
 		defer cancel()
 	}
-	stop := context.AfterFunc(ctx, func() {
+	drop := func() {
 		c.kill(fmt.Errorf("websocket: closing handshake broken off: %w (%w)", context.Cause(ctx), net.ErrClosed))
-	})
+	}
+	stop := context.AfterFunc(ctx, drop)
 	defer stop()
 
 	c.leaving.Store(true) // before the peer can answer
 	say := func() error {
 		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
-		if err == nil || errors.Is(err, ErrCloseSent) {
+		if errors.Is(err, ErrCloseSent) {
 			return nil
-		}
-		_ = c.Close() // the error to report is the one before
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
 		}
 		return err
 	}
-	if c.handling.Load() {
-		return say()
+	if c.handling.Load() && insideHandler() {
+		c.leftToReader.Store(true)
+		err := say()
+		if err != nil {
+			_ = c.Close() // the error to report is the one before
+		}
+		return err
 	}
 	// The peer may be writing too, and read nothing before we do.
 	said := make(chan error, 1)
-	go func() { said <- say() }()
+	go func() {
+		err := say()
+		if err != nil && ctx.Err() == nil {
+			_ = c.Close() // as above
+		}
+		said <- err
+	}()
 	err := c.awaitClose(ctx, discard)
-	if err := <-said; err != nil {
-		return err
+	if unsaid := <-said; unsaid != nil {
+		err = unsaid
 	}
-	switch closeErr := c.Close(); {
+	switch {
 	case closedByPeer(err):
-		return closeErr
+		return c.Close()
 	case ctx.Err() != nil:
+		drop()
 		return context.Cause(ctx)
 	}
+	_ = c.Close() // as above
 	return err
 }
+
+// insideHandler reports whether the calling goroutine is in a handler, and so a
+// reader that can't go on before its caller does. The stack tells, for a goroutine
+// has no name: it is looked at only while a handler of this connection runs, and
+// finds it, or in its place that of another connection which is being closed
+// from there.
+func insideHandler() bool {
+	var pcs [64]uintptr
+	for skip := 0; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var frame runtime.Frame
+			frame, more = frames.Next()
+			if frame.Function == handleName {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
+// handleName is what a stack calls Conn.handle.
+var handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name()
 
 // awaitClose waits for the peer's close frame and returns the error that reading
 // ends with. A message that comes first is left to whoever reads. When nobody
@@ -254,8 +293,9 @@ func (c *Conn) farewell(err error) {
 	case err == nil:
 		code = CloseNormalClosure
 	case errors.As(err, &closed):
+		reason = closed.Text
 		if validCloseCode(closed.Code) {
-			code, reason = closed.Code, closed.Text
+			code = closed.Code
 		}
 	case errors.As(err, &broken):
 		if validCloseCode(broken.Code) {

@@ -376,6 +376,7 @@ func TestShutdown(t *testing.T) {
 			done := shuttingDown(t.Context(), c, 4000, "bye")
 			peer.Expect(wstest.CloseFrame(4000, "bye"))
 			peer.Send(text("discarded"), text(strings.Repeat("longer than the limit", 100)), ping("not answered"), text("\xff"))
+			synctest.Wait()
 			require.Empty(t, done)
 			peer.Send(wstest.CloseFrame(4000, "bye"))
 			if server {
@@ -500,7 +501,7 @@ func TestShutdown(t *testing.T) {
 			c, peer := scripted(t, overPipe, server, Options{})
 			w, err := c.NextWriter(TextMessage)
 			require.NoError(t, err)
-			sent := soon(func() error { _, err := w.Write(make([]byte, 3*defaultBufferSize)); return err })
+			sent := soon(func() error { _, err := w.Write(make([]byte, defaultBufferSize+1)); return err })
 			peer.Receive()
 			require.NoError(t, <-sent)
 			done := shuttingDown(t.Context(), c, 1000, "")
@@ -706,5 +707,109 @@ func TestShutdownDiscardsWhatNobodyReads(t *testing.T) {
 		require.NoError(t, <-two)
 		require.Equal(t, readerGrace, time.Since(start))
 		peer.Close()
+	})
+}
+
+// Only a Shutdown within the handler leaves the rest to the reader: another
+// goroutine's waits for the handler, and for the peer.
+func TestShutdownWhileAHandlerRuns(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		handling, finish := make(chan struct{}), make(chan struct{})
+		served := soon(func() error {
+			return c.Serve(t.Context(), func(Message) error { close(handling); <-finish; return nil })
+		})
+		peer.Send(text("takes long"))
+		<-handling
+		done := shuttingDown(t.Context(), c, 4000, "")
+		peer.Expect(wstest.CloseFrame(4000, ""))
+		synctest.Wait()
+		require.Empty(t, done)
+		close(finish)
+		peer.Send(wstest.CloseFrame(4000, ""))
+		require.NoError(t, <-done)
+		require.NoError(t, <-served)
+		peer.Close()
+	})
+	t.Run("for too long", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, Options{CloseTimeout: 3 * time.Second})
+			handling := make(chan struct{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(Message) error { close(handling); <-c.Context().Done(); return nil })
+			})
+			peer.Send(text("takes for ever"))
+			<-handling
+			start := time.Now()
+			done := shuttingDown(t.Context(), c, 4000, "")
+			peer.Expect(wstest.CloseFrame(4000, ""))
+			require.ErrorIs(t, <-done, os.ErrDeadlineExceeded)
+			require.Equal(t, 3*time.Second, time.Since(start))
+			require.ErrorIs(t, <-served, net.ErrClosed)
+			peer.Close()
+		})
+	})
+}
+
+// That a handler runs after our close frame does not hurry the peer: Shutdown's
+// context says how long it may take.
+func TestHandlersDoNotHurryThePeer(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{CloseTimeout: time.Second})
+		handled := 0
+		served := soon(func() error { return c.Serve(t.Context(), func(Message) error { handled++; return nil }) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done := shuttingDown(ctx, c, 1000, "")
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		for range 5 {
+			peer.Send(text("more"))
+			time.Sleep(2 * time.Second)
+		}
+		peer.Send(wstest.CloseFrame(1000, ""))
+		require.NoError(t, <-done)
+		require.NoError(t, <-served)
+		require.Equal(t, 5, handled)
+		peer.Close()
+	})
+}
+
+// The stack of a deep call is searched to its end.
+func TestInsideHandler(t *testing.T) {
+	t.Parallel()
+	require.False(t, insideHandler())
+	c := new(Conn)
+	var deep func(n int) bool
+	deep = func(n int) bool {
+		if n == 0 {
+			return insideHandler()
+		}
+		return deep(n - 1)
+	}
+	require.False(t, deep(500))
+	found := false
+	require.NoError(t, c.handle(func() error { found = deep(500); return nil }))
+	require.True(t, found)
+}
+
+// A pong that is stuck because the peer does not read has no deadline of its own;
+// it gets that of the first message that waits for it in vain.
+func TestMessageBehindAStuckPong(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		read := reading(c)
+		peer.Send(ping("x"))
+		synctest.Wait()
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+		require.ErrorIs(t, c.WriteMessage(TextMessage, nil), os.ErrDeadlineExceeded)
+		<-c.Context().Done()
+		require.ErrorIs(t, context.Cause(c.Context()), os.ErrDeadlineExceeded)
+		require.NoError(t, c.SetWriteDeadline(time.Time{}))
+		require.ErrorIs(t, c.WriteMessage(TextMessage, nil), os.ErrDeadlineExceeded, "the writing side has ended")
+		peer.Close()
+		<-read
 	})
 }

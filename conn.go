@@ -83,6 +83,8 @@ type Conn struct {
 	leaving     atomic.Bool    // Shutdown was called
 	handling    atomic.Bool    // who has the read turn is in a handler of the program
 
+	leftToReader atomic.Bool // a Shutdown in such a handler has left the peer's close frame to the reader
+
 	w writer
 
 	readDeadline deadline
@@ -103,7 +105,8 @@ type Conn struct {
 // NewConn returns a connection on nc, for which the opening handshake was done
 // elsewhere with the outcome n. It is for servers and transports that net/http
 // does not know. The Conn owns nc from now on, and clears its deadlines;
-// n.Buffered is copied.
+// n.Buffered is copied. n.Compression is dropped, since this version does not
+// speak permessage-deflate yet.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
 	return newConn(nc, n, opts, buffers{})
@@ -422,8 +425,8 @@ func checkOutgoing(messageType, length int) error {
 }
 
 // NextWriter begins a message that is written piece by piece. It is sent in
-// fragments of the write buffer's size, or larger where a Write brings more at
-// once. Close sends the last fragment and ends the message; only then may the
+// fragments of the write buffer's size; a server sends larger ones where a Write
+// brings more at once. Close sends the last fragment and ends the message; only then may the
 // peer see it as a whole.
 //
 // A message that was not closed is ended by the next NextWriter where it stands,

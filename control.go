@@ -115,13 +115,14 @@ func (c *Conn) onClose(code int, reason string) error {
 }
 
 // handle calls a handler of the program on the goroutine that reads, and lets
-// Shutdown know while it runs.
+// Shutdown know while it runs. A Shutdown within it leaves the peer's close frame
+// to the reader, though not for ever.
 func (c *Conn) handle(handler func() error) error {
 	c.handling.Store(true)
 	defer func() {
 		c.handling.Store(false)
-		if c.w.closeSent() {
-			c.dropAfter(errCloseTimeout) // a Shutdown within the handler has left the rest to us
+		if c.leftToReader.Load() {
+			c.dropAfter(errCloseTimeout)
 		}
 	}()
 	return handler()
@@ -190,7 +191,9 @@ func (ps *pings) answered(p []byte) {
 // ctx a deadline.
 //
 // The error is context.Cause(ctx) when ctx ends first, the cause of c.Context
-// when the connection does, or one of WriteControl.
+// when the connection does, or one of WriteControl. If ctx ends while the ping is
+// being sent, because the peer does not read, the writing side of the connection
+// fails, as in WriteMessageContext.
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	id, pong := c.pings.expect()
 	defer c.pings.forget(id)

@@ -219,7 +219,7 @@ func TestDialRequest(t *testing.T) {
 			_, resp, err := tt.d.Dial(tt.url, tt.header)
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 			require.Nil(t, resp)
-			require.True(t, nc.closed)
+			require.True(t, nc.closed.Load())
 			raw := nc.written.String()
 			_, rest, _ := strings.Cut(raw, "Sec-WebSocket-Key: ")
 			key, _, _ := strings.Cut(rest, "\r\n")
@@ -335,7 +335,7 @@ func TestDialSendFails(t *testing.T) {
 	d := Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
 	_, _, err := d.Dial("ws://example.com/", nil)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	require.True(t, nc.closed)
+	require.True(t, nc.closed.Load())
 }
 
 func TestDialTLS(t *testing.T) {
@@ -781,7 +781,7 @@ func FuzzHandshakeResponse(f *testing.F) {
 			Subprotocols: []string{"chat", "superchat"},
 		}
 		c, resp, err := d.Dial("ws://example.com/", nil)
-		require.Equal(t, err != nil, nc.closed)
+		require.Equal(t, err != nil, nc.closed.Load())
 		if err != nil {
 			require.Nil(t, c)
 			require.Equal(t, errors.Is(err, ErrBadHandshake), resp != nil)

@@ -31,7 +31,8 @@ var ErrBadHandshake = errors.New("websocket: bad handshake")
 
 // HandshakeError says why a server refused an opening handshake. It is returned
 // by value, can be compared, and always means that the request was still an
-// ordinary HTTP request: it was answered as such and not hijacked.
+// ordinary HTTP request: it was not hijacked, and apart from the deprecated
+// function Upgrade it was answered as such.
 type HandshakeError struct {
 	message string
 }

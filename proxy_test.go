@@ -179,7 +179,7 @@ func TestProxyRefusals(t *testing.T) {
 		d := Dialer{Proxy: fixedProxy(t, "http://proxy/"), NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
 		_, _, err := d.Dial("ws://example.com/", nil)
 		require.ErrorIs(t, err, net.ErrClosed)
-		require.True(t, nc.closed)
+		require.True(t, nc.closed.Load())
 	})
 }
 

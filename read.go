@@ -381,8 +381,9 @@ func (r *reader) take(p []byte) int {
 // fill reads more into the buffer, which has room for any header and any control
 // frame.
 func (r *reader) fill() error {
-	if r.buf == nil {
-		r.buf = make([]byte, r.size)
+	if r.pos == r.end && len(r.buf) != r.size {
+		r.buf = make([]byte, r.size) // the first, or in place of what came with the handshake
+		r.pos, r.end = 0, 0
 	}
 	if r.pos > 0 {
 		r.end = copy(r.buf, r.buf[r.pos:r.end])

@@ -945,3 +945,23 @@ func TestGatherBuffers(t *testing.T) {
 	}
 	(*gatherBuffer)(nil).giveBack() // nothing to give
 }
+
+// A large buffer that came with the handshake goes when it is used up.
+func TestReaderLetsGoOfEarlyBytes(t *testing.T) {
+	t.Parallel()
+	client, server := wstest.TCP(t)
+	early := bytes.Repeat(wstest.HelloMasked, 2000)
+	c := NewConn(server, Negotiated{Server: true, Buffered: early}, Options{})
+	defer c.Close()
+	require.Len(t, c.r.buf, len(early))
+	for range 2000 {
+		_, p, err := c.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "Hello", string(p))
+	}
+	wstest.NewClient(t, client).SendRaw(wstest.HelloMasked)
+	_, p, err := c.ReadMessage()
+	require.NoError(t, err)
+	require.Equal(t, "Hello", string(p))
+	require.Len(t, c.r.buf, defaultBufferSize)
+}

@@ -53,7 +53,11 @@ func TestUpgradeConn(t *testing.T) {
 			nc := &scriptedConn{Reader: r}
 			c, req, err := u.UpgradeConn(nc)
 			outcome{c, req, err}.require(t, status, want)
-			require.Equal(t, status != 101, nc.closed, name)
+			if status == 101 {
+				require.False(t, nc.closed.Load(), name)
+			} else {
+				nc.requireClosed(t)
+			}
 			require.Equal(t, 1, nc.writes, name)
 			resp := parsedResponse(t, nc.written.String())
 			requireAnswer(t, resp, status)
@@ -125,7 +129,7 @@ func TestUpgradeConnReadErrors(t *testing.T) {
 			require.Nil(t, c)
 			require.Nil(t, r)
 			require.ErrorIs(t, err, tt.want)
-			require.True(t, nc.closed)
+			nc.requireClosed(t)
 			require.Zero(t, nc.writes)
 		})
 	}
@@ -196,14 +200,14 @@ func FuzzHandshakeRequest(f *testing.F) {
 		c, r, err := new(Upgrader).UpgradeConn(nc)
 		if err != nil {
 			require.Nil(t, c)
-			require.True(t, nc.closed)
+			nc.requireClosed(t)
 			if _, refused := err.(HandshakeError); refused {
 				resp := parsedResponse(t, nc.written.String())
 				require.GreaterOrEqual(t, resp.StatusCode, 400)
 			}
 			return
 		}
-		require.False(t, nc.closed)
+		require.False(t, nc.closed.Load())
 		require.NotNil(t, r)
 		require.True(t, bytes.HasSuffix(raw, []byte("\r\n\r\n"+early(c))))
 		require.True(t, strings.HasPrefix(nc.written.String(), "HTTP/1.1 101 "))

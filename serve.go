@@ -35,7 +35,8 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 		for {
 			messageType, p, err := c.ReadMessageContext(ctx, buf[:0])
 			if err != nil {
-				if !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
+				// Half a message is a loss, whatever the close code.
+				if messageType != -1 || !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
 					yield(Message{}, err)
 				}
 				return
@@ -91,14 +92,21 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		c.supersede()
 		messageType, p, err := c.r.message(buf[:0], c.wholeLimit())
 		if err != nil {
-			return c.loopEnd(ctx, c.judge(ctx, err))
+			if err = c.judge(ctx, err); messageType != 0 {
+				return err, told(ctx, err) // half a message is a loss, whatever the close code
+			}
+			return c.loopEnd(ctx, err)
 		}
 		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
 		if err != nil {
 			return err, told(ctx, err)
 		}
-		if dead := c.killed(); dead != nil { // more messages may lie in the buffer
+		// More messages may lie in the buffer.
+		if dead := c.killed(); dead != nil {
 			return c.loopEnd(ctx, c.judge(ctx, dead))
+		}
+		if ctx.Err() != nil {
+			return c.loopEnd(ctx, context.Cause(ctx))
 		}
 		if buf = p; cap(buf) > keptBuffer {
 			buf = make([]byte, 0, 512)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func TestServeEnds(t *testing.T) {
 		},
 		{
 			name: "handler's CloseError that can't be sent", handle: func(s scene) error { return &CloseError{1006, "why"} }, in: sendText,
-			err: is(&CloseError{1006, "why"}), sent: wstest.CloseFrame(1011, ""), answer: true,
+			err: is(&CloseError{1006, "why"}), sent: wstest.CloseFrame(1011, "why"), answer: true,
 		},
 		{
 			name: "handler's ProtocolError", handle: func(s scene) error { return &ProtocolError{1003, "no text"} }, in: sendText,
@@ -385,4 +386,54 @@ func TestMessagesReusesData(t *testing.T) {
 		require.Same(t, &lent[0][0], &lent[1][0])
 		require.NotSame(t, &lent[2][0], &lent[3][0])
 	})
+}
+
+// Messages that lie in the buffer when ctx ends are not handled any more.
+func TestServeEndsWithContextBetweenMessages(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		handled := 0
+		done := serving(ctx, c, func(Message) error { handled++; cancel(); return nil })
+		peer.Send(text("1"), text("2"), text("3"))
+		peer.ExpectClose(1001)
+		peer.Send(wstest.CloseFrame(1001, ""))
+		require.Equal(t, context.Canceled, <-done)
+		require.Equal(t, 1, handled)
+		peer.Close()
+	})
+}
+
+// A close frame in the middle of a message does not hide that half of it is lost.
+func TestCloseWithinMessageIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(c *Conn) error{
+		"Serve": func(c *Conn) error { return c.Serve(context.Background(), func(Message) error { return nil }) },
+		"Messages": func(c *Conn) error {
+			for _, err := range c.Messages(context.Background()) {
+				return err
+			}
+			return nil
+		},
+		"Stream": func(c *Conn) error {
+			s := c.Stream(TextMessage)
+			_, err := io.ReadAll(s)
+			_, again := s.Read(make([]byte, 1))
+			return errors.Join(err, again)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, server bool) {
+				c, peer := scripted(t, overPipe, server, Options{})
+				done := soon(func() error { return read(c) })
+				peer.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "half"}, wstest.CloseFrame(1000, ""))
+				peer.Expect(wstest.CloseFrame(1000, ""))
+				err := <-done
+				require.True(t, IsCloseError(err, 1000) || errors.Is(err, io.ErrUnexpectedEOF), "%v", err)
+				require.NotErrorIs(t, err, io.EOF)
+				peer.Close()
+			})
+		})
+	}
 }

@@ -15,7 +15,7 @@ import (
 //
 // Each Write is one message. Read gives what messages bring, whose borders can't
 // be seen; io.EOF after the peer closed with CloseNormalClosure or
-// CloseGoingAway. A message of the other type fails the connection with
+// CloseGoingAway, though not in the middle of a message. A message of the other type fails the connection with
 // CloseUnsupportedData. After a read deadline has passed, reading may go on, also
 // in the middle of a message. Close is Shutdown with CloseNormalClosure.
 func (c *Conn) Stream(messageType int) net.Conn {
@@ -38,7 +38,7 @@ func (s *stream) Read(p []byte) (n int, err error) {
 		r.lenient = true
 		defer func() { r.lenient = false }()
 		for n == 0 && err == nil {
-			if r.in.message == 0 || r.dropping {
+			if r.in.message == 0 || r.dropping || s.c.current != nil {
 				err = s.next()
 			} else if n, err = r.read(p); err == io.EOF {
 				err = nil
@@ -47,7 +47,10 @@ func (s *stream) Read(p []byte) (n int, err error) {
 		return err
 	})
 	if IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
-		err = io.EOF
+		if s.c.r.in.message != 0 { // nobody reads any more, so nobody changes it
+			return n, io.ErrUnexpectedEOF
+		}
+		return n, io.EOF
 	}
 	return n, err
 }
@@ -79,10 +82,17 @@ func (s *stream) Close() error {
 	return s.c.Shutdown(context.Background(), CloseNormalClosure, "")
 }
 
-func (s *stream) LocalAddr() net.Addr                { return s.c.LocalAddr() }
-func (s *stream) RemoteAddr() net.Addr               { return s.c.RemoteAddr() }
-func (s *stream) SetReadDeadline(t time.Time) error  { return s.c.SetReadDeadline(t) }
-func (s *stream) SetWriteDeadline(t time.Time) error { return s.c.SetWriteDeadline(t) }
+func (s *stream) LocalAddr() net.Addr               { return s.c.LocalAddr() }
+func (s *stream) RemoteAddr() net.Addr              { return s.c.RemoteAddr() }
+func (s *stream) SetReadDeadline(t time.Time) error { return s.c.SetReadDeadline(t) }
+
+// SetWriteDeadline counts for a write in progress too, as net.Conn has it.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() {
+		s.c.w.hurry(t)
+	}
+	return s.c.SetWriteDeadline(t)
+}
 
 func (s *stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))

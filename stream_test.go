@@ -328,3 +328,35 @@ func TestStreamAfterNextReader(t *testing.T) {
 		require.Equal(t, "mine", string(p[:n]))
 	})
 }
+
+// A message that NextReader has begun is not for the stream, whatever its type.
+func TestStreamSupersedesNextReader(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		go peer.Write(slices.Concat(peer.Encode(text("another's")), peer.Encode(text("mine"))))
+		_, r, err := c.NextReader()
+		require.NoError(t, err)
+		p := make([]byte, 16)
+		n, err := c.Stream(TextMessage).Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "mine", string(p[:n]))
+		_, err = r.Read(p)
+		require.Equal(t, errSuperseded, err)
+	})
+}
+
+// A deadline counts for a write that is blocked already.
+func TestStreamPendingWriteDeadline(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, _ := scripted(t, overPipe, server, Options{})
+		s := c.Stream(BinaryMessage)
+		wrote := soon(func() error { _, err := s.Write([]byte("nobody reads")); return err })
+		synctest.Wait()
+		require.NoError(t, s.SetWriteDeadline(time.Now().Add(time.Second)))
+		start := time.Now()
+		require.ErrorIs(t, <-wrote, os.ErrDeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+	})
+}

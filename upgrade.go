@@ -303,6 +303,9 @@ func innermost(w http.ResponseWriter) http.ResponseWriter {
 // the two buffers, 4 KiB each, which the server would hold on to until the handler
 // returns, for many programs as long as the connection lives.
 func takeBuffered(brw *bufio.ReadWriter) []byte {
+	if brw == nil { // some wrappers have none to give
+		return nil
+	}
 	p := buffered(brw.Reader)
 	*brw.Reader = bufio.Reader{}
 	*brw.Writer = bufio.Writer{}
@@ -321,7 +324,7 @@ func turnAway(nc net.Conn, err error) error {
 		nc.Close()
 		return f.reason
 	}
-	(&lingerer{nc: nc, end: true, quiet: true}).start(lingerTime)
+	(&lingerer{nc: nc, end: true}).start(lingerTime)
 	return f.reason
 }
 

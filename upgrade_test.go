@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,9 +29,17 @@ type scriptedConn struct {
 	written     bytes.Buffer
 	writes      int
 	writeErr    error
+	mu          sync.Mutex
 	deadlines   []time.Time
 	deadlineErr error
-	closed      bool
+	closed      atomic.Bool
+}
+
+// requireClosed waits until the connection is closed, which may be left to a
+// lingerer.
+func (c *scriptedConn) requireClosed(t testing.TB) {
+	t.Helper()
+	require.Eventually(t, c.closed.Load, 10*time.Second, time.Millisecond)
 }
 
 func (c *scriptedConn) Write(p []byte) (int, error) {
@@ -42,11 +51,13 @@ func (c *scriptedConn) Write(p []byte) (int, error) {
 }
 
 func (c *scriptedConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.deadlines = append(c.deadlines, t)
 	return c.deadlineErr
 }
 
-func (c *scriptedConn) Close() error                       { c.closed = true; return nil }
+func (c *scriptedConn) Close() error                       { c.closed.Store(true); return nil }
 func (c *scriptedConn) SetReadDeadline(t time.Time) error  { return c.SetDeadline(t) }
 func (c *scriptedConn) SetWriteDeadline(t time.Time) error { return c.SetDeadline(t) }
 func (c *scriptedConn) LocalAddr() net.Addr                { return &net.TCPAddr{} }
@@ -345,25 +356,25 @@ func TestUpgradeNetworkErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		nc   scriptedConn
+		nc   func() *scriptedConn
 	}{
-		{"write", scriptedConn{writeErr: os.ErrDeadlineExceeded}},
-		{"deadline", scriptedConn{deadlineErr: os.ErrDeadlineExceeded}},
+		{"write", func() *scriptedConn { return &scriptedConn{writeErr: os.ErrDeadlineExceeded} }},
+		{"deadline", func() *scriptedConn { return &scriptedConn{deadlineErr: os.ErrDeadlineExceeded} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			nc := tt.nc
-			c, err := new(Upgrader).Upgrade(newHijackable(&nc), parsedRequest(t, plainRequest), nil)
+			nc := tt.nc()
+			c, err := new(Upgrader).Upgrade(newHijackable(nc), parsedRequest(t, plainRequest), nil)
 			require.Nil(t, c)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			require.True(t, nc.closed)
+			nc.requireClosed(t)
 
-			nc = tt.nc
+			nc = tt.nc()
 			nc.Reader = strings.NewReader(plainRequest)
-			c, _, err = new(Upgrader).UpgradeConn(&nc)
+			c, _, err = new(Upgrader).UpgradeConn(nc)
 			require.Nil(t, c)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			require.True(t, nc.closed)
+			nc.requireClosed(t)
 		})
 	}
 }
@@ -527,12 +538,27 @@ func TestHandler(t *testing.T) {
 func TestUpgraderConcurrently(t *testing.T) {
 	t.Parallel()
 	u := &Upgrader{Subprotocols: []string{"chat"}, AllowedOrigins: []string{"*"}}
-	var wg sync.WaitGroup
+	errs := make(chan error)
 	for range 8 {
-		wg.Go(func() {
+		go func() {
 			_, _, err := u.UpgradeConn(&scriptedConn{Reader: strings.NewReader(plainRequest)})
-			require.NoError(t, err)
-		})
+			errs <- err
+		}()
 	}
-	wg.Wait()
+	for range 8 {
+		require.NoError(t, <-errs)
+	}
+}
+
+// hijackedBare is a wrapper that keeps the buffers to itself.
+type hijackedBare struct{ *hijackable }
+
+func (w hijackedBare) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.nc, nil, nil }
+
+func TestUpgradeWithoutBuffers(t *testing.T) {
+	t.Parallel()
+	nc := &scriptedConn{}
+	_, err := new(Upgrader).Upgrade(hijackedBare{newHijackable(nc)}, parsedRequest(t, plainRequest), nil)
+	require.NoError(t, err)
+	require.Equal(t, plainAnswer, nc.written.String())
 }

@@ -114,6 +114,7 @@ func (w *writer) control(ctx context.Context, opcode int, p []byte, deadline tim
 // it, and hands the turn on. An error of write is the end of this direction.
 func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, write func() error) error {
 	if err := w.turn.take(ctx, purposeOf(opcode), deadline); err != nil {
+		w.mendStall(err)
 		return err
 	}
 	defer w.release()
@@ -138,6 +139,18 @@ func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, w
 		w.close()
 	}
 	return nil
+}
+
+// mendStall ends a reply to a peer that does not read, when a message has waited
+// for it until its deadline: the deadline counts as if the message were stuck
+// itself. Replies have none of their own.
+func (w *writer) mendStall(err error) {
+	w.turn.mu.Lock()
+	stalled := err == errTurnTimeout && w.replying
+	w.turn.mu.Unlock()
+	if stalled {
+		w.hurry(longAgo)
+	}
 }
 
 // interruptible calls write and makes it fail when ctx ends.
@@ -469,8 +482,8 @@ type messageWriter struct {
 func (mw *messageWriter) Write(p []byte) (n int, err error) {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
-	if mw.err == nil && len(p) > 2*mw.limit && !isControl(mw.opcode) {
-		return mw.writeThrough(p)
+	if mw.err == nil && mw.w.server && len(p) > 2*mw.limit && !isControl(mw.opcode) {
+		return mw.writeThrough(p) // what needs no mask needs no copy either
 	}
 	return gather(mw, p)
 }
@@ -484,21 +497,27 @@ func (mw *messageWriter) WriteString(s string) (n int, err error) {
 
 // ReadFrom adds all that r gives to the message.
 func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
-	mw.mu.Lock()
-	defer mw.mu.Unlock()
+	// The lock is not held while r makes us wait: somebody may have to end the
+	// message meanwhile.
+	buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
+	defer smallBuffers.Put(buf)
 	for {
-		room, err := mw.room()
-		if err != nil {
-			return n, err
+		k, readErr := r.Read(buf[:])
+		if k > 0 {
+			mw.mu.Lock()
+			k, err = gather(mw, buf[:k])
+			mw.mu.Unlock()
+			n += int64(k)
+			if err != nil {
+				return n, err
+			}
 		}
-		k, err := r.Read(room)
-		mw.n += k
-		n += int64(k)
-		if err == io.EOF {
+		switch readErr {
+		case nil:
+		case io.EOF:
 			return n, nil
-		}
-		if err != nil {
-			return n, err
+		default:
+			return n, readErr
 		}
 	}
 }
@@ -581,8 +600,7 @@ func (mw *messageWriter) flush(fin bool) error {
 	return err
 }
 
-// writeThrough sends p as a fragment of its own: it is too long to gain from
-// being copied together.
+// writeThrough sends p as a fragment of its own.
 func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 	if mw.n > 0 {
 		if err := mw.flush(false); err != nil {
