@@ -147,7 +147,9 @@ func (c *Conn) Close() error {
 // are those behind it. Within a handler of Serve or of a control frame, Shutdown
 // sends the close frame and returns nil at once, for only the reader, which waits
 // for the handler, can see the answer; the reader finishes the handshake, in
-// Options.CloseTimeout.
+// Options.CloseTimeout. So does a Shutdown of one connection within a handler of
+// another, if a handler of the first is running. A handler that has another
+// goroutine call Shutdown must not wait for it.
 func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return c.shutdown(ctx, code, reason, false)
 }
@@ -181,6 +183,9 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 	}
 	if c.handling.Load() && insideHandler() {
 		c.leftToReader.Store(true)
+		if !c.handling.Load() { // it was the handler of another connection, and has not seen this
+			c.dropAfter(errCloseTimeout)
+		}
 		err := say()
 		if err != nil {
 			_ = c.Close() // the error to report is the one before
@@ -245,7 +250,8 @@ func (c *Conn) awaitClose(ctx context.Context, discard bool) error {
 	for !discard {
 		var reader <-chan struct{}
 		err := c.readFor(ctx, control, func() (err error) {
-			c.readDeadline.takeOver(time.Time{}) // what the program set, and may have passed, is for its reads
+			c.readDeadline.suspend() // what the program set, and may have passed, is for its reads
+			defer c.readDeadline.resume()
 			reader = c.readTurn.nextBegin()
 			if c.r.in.message == 0 {
 				_, _, err = c.r.await()
@@ -264,7 +270,7 @@ func (c *Conn) awaitClose(ctx context.Context, discard bool) error {
 		}
 	}
 	return c.readFor(ctx, control, func() error {
-		c.readDeadline.takeOver(time.Time{}) // as above
+		c.readDeadline.takeOver(time.Time{})
 		c.supersede()
 		for {
 			if _, err := c.r.next(-1); err != nil {

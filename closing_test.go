@@ -813,3 +813,76 @@ func TestMessageBehindAStuckPong(t *testing.T) {
 		<-read
 	})
 }
+
+// A reader's context and deadline count while Shutdown waits for the peer.
+func TestReaderIsInterruptibleDuringShutdown(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(c *Conn) error{
+		"context": func(c *Conn) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_, _, err := c.ReadMessageContext(ctx, nil)
+			return err
+		},
+		"deadline": func(c *Conn) error {
+			_ = c.SetReadDeadline(time.Now().Add(time.Second))
+			_, _, err := c.ReadMessage()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubbles(t, func(t *testing.T, server bool) {
+				c, peer := scripted(t, overPipe, server, Options{})
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				done := shuttingDown(ctx, c, 1000, "")
+				peer.Expect(wstest.CloseFrame(1000, ""))
+				go peer.Write(peer.Encode(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "half"}))
+				synctest.Wait() // Shutdown leaves the message to whoever comes
+				start := time.Now()
+				err := read(c)
+				require.True(t, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded), "%v", err)
+				require.Equal(t, time.Second, time.Since(start))
+				require.Error(t, <-done)
+				require.Equal(t, time.Second, time.Since(start), "Shutdown need not wait any longer")
+				peer.Close()
+			})
+		})
+	}
+}
+
+// Shutdown does not wait for a reader of a connection that has ended.
+func TestShutdownEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		start := time.Now()
+		done := shuttingDown(t.Context(), c, 1000, "")
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		go peer.Write(peer.Encode(text("for nobody")))
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-done, net.ErrClosed)
+		require.Zero(t, time.Since(start))
+		peer.Close()
+	})
+}
+
+// A reply that has only just begun is not stuck, and a control frame that is late
+// does no harm at all.
+func TestDeadlinesBehindAFreshPong(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		read := reading(c)
+		peer.Send(ping("x"))
+		synctest.Wait()
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(stallTime/2)))
+		require.Equal(t, errTurnTimeout, c.WriteMessage(TextMessage, nil))
+		require.Equal(t, errTurnTimeout, c.WriteControl(PingMessage, nil, time.Now().Add(2*stallTime)))
+		require.NoError(t, c.Context().Err())
+		peer.Expect(wstest.Frame{Opcode: wstest.Pong, Payload: "x"})
+		peer.Close()
+		<-read
+	})
+}

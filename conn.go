@@ -162,6 +162,7 @@ type deadline struct {
 	mu     sync.Mutex
 	wanted time.Time // by the program
 	past   bool      // a read is being interrupted
+	off    bool      // a read of ours is waiting, which the program's deadline does not concern
 	ours   bool      // the program has no say any more
 }
 
@@ -170,29 +171,54 @@ func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.wanted = t
-	if d.past || d.ours {
+	if d.past || d.off || d.ours {
 		return nil
 	}
 	return d.nc.SetReadDeadline(t)
+}
+
+// suspend turns the program's deadline off until resume.
+func (d *deadline) suspend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.off = true
+	d.apply()
+}
+
+func (d *deadline) resume() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.off = false
+	d.apply()
+}
+
+// apply sets the deadline that counts. An error is that of a closed connection,
+// whose reads have ended.
+func (d *deadline) apply() {
+	switch {
+	case d.ours:
+	case d.past:
+		_ = d.nc.SetReadDeadline(longAgo)
+	case d.off:
+		_ = d.nc.SetReadDeadline(time.Time{})
+	default:
+		_ = d.nc.SetReadDeadline(d.wanted)
+	}
 }
 
 // interrupt makes reads fail with a timeout until restore.
 func (d *deadline) interrupt() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.ours {
-		d.past = true
-		_ = d.nc.SetReadDeadline(longAgo) // fails only on a closed connection, whose reads have ended
-	}
+	d.past = true
+	d.apply()
 }
 
 func (d *deadline) restore() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.past = false
-	if !d.ours {
-		_ = d.nc.SetReadDeadline(d.wanted) // as above
-	}
+	d.apply()
 }
 
 // takeOver sets the deadline for good.
@@ -200,7 +226,7 @@ func (d *deadline) takeOver(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ours = true
-	_ = d.nc.SetReadDeadline(t) // as above
+	_ = d.nc.SetReadDeadline(t) // as in apply
 }
 
 // read takes the read turn, calls f, and has what f returns judged. While ctx is
@@ -392,7 +418,9 @@ func (mr *messageReader) Read(p []byte) (n int, err error) {
 // Options.WriteTimeout; one that matches net.ErrClosed, after Close; and those
 // of the network connection. An error stays, unless it is a timeout and nothing
 // of the message was sent, because others were writing or had an unfinished
-// message open. Without a deadline a message waits 5 s for such a one.
+// message open. Without a deadline a message waits 5 s for such a one. (If it
+// waited for a pong that the peer has not read for a second, the writing side
+// ends, and the next write says so.)
 //
 // Text is not checked for UTF-8; a peer fails the connection if it is not.
 func (c *Conn) WriteMessage(messageType int, data []byte) error {

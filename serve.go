@@ -82,7 +82,7 @@ var errPanicked = errors.New("websocket: handler panicked")
 // the peer is told of.
 func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, outcome error) {
 	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
-		return c.loopEnd(ctx, err)
+		return c.loopEnd(ctx, err, false)
 	}
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
@@ -92,10 +92,7 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		c.supersede()
 		messageType, p, err := c.r.message(buf[:0], c.wholeLimit())
 		if err != nil {
-			if err = c.judge(ctx, err); messageType != 0 {
-				return err, told(ctx, err) // half a message is a loss, whatever the close code
-			}
-			return c.loopEnd(ctx, err)
+			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
 		}
 		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
 		if err != nil {
@@ -103,10 +100,10 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		}
 		// More messages may lie in the buffer.
 		if dead := c.killed(); dead != nil {
-			return c.loopEnd(ctx, c.judge(ctx, dead))
+			return c.loopEnd(ctx, c.judge(ctx, dead), false)
 		}
 		if ctx.Err() != nil {
-			return c.loopEnd(ctx, context.Cause(ctx))
+			return c.loopEnd(ctx, context.Cause(ctx), false)
 		}
 		if buf = p; cap(buf) > keptBuffer {
 			buf = make([]byte, 0, 512)
@@ -114,11 +111,12 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	}
 }
 
-// loopEnd sorts the ways in which reading ends. The caller has, or had, the read
-// turn.
-func (c *Conn) loopEnd(ctx context.Context, err error) (_, outcome error) {
+// loopEnd sorts the ways in which reading ends. within says that it ended in the
+// middle of a message, which is a loss whatever the peer's close code. The caller
+// has, or had, the read turn.
+func (c *Conn) loopEnd(ctx context.Context, err error, within bool) (_, outcome error) {
 	switch {
-	case IsCloseError(err, CloseNormalClosure, CloseGoingAway):
+	case IsCloseError(err, CloseNormalClosure, CloseGoingAway) && !within:
 		return nil, nil
 	case closedByPeer(err) && c.closedFirst, errors.Is(err, errClosed):
 		return nil, nil // the program ended it

@@ -437,3 +437,17 @@ func TestCloseWithinMessageIsAnError(t *testing.T) {
 		})
 	}
 }
+
+// What the program ends itself is no loss, also in the middle of a message.
+func TestServeClosedWithinMessage(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		done := serving(t.Context(), c, func(Message) error { return nil })
+		peer.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "half"})
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.NoError(t, <-done)
+		peer.Close()
+	})
+}

@@ -21,7 +21,7 @@ type turn struct {
 	ended error     // why no turn is given any more, nil while it is
 	queue []*waiter // who waits, in the order of asking
 
-	begun chan struct{} // closed when somebody gets the turn to begin a message, nil if nobody wants to know
+	begun chan struct{} // closed when somebody gets the turn to begin a message or nobody will, nil if nobody wants to know
 }
 
 // purpose is what a turn is wanted for.
@@ -179,6 +179,10 @@ func (t *turn) endLocked(err error) {
 		return
 	}
 	t.ended = err
+	if t.begun != nil {
+		close(t.begun)
+		t.begun = nil
+	}
 	for _, w := range t.queue {
 		w.err = err
 		close(w.given)
@@ -201,10 +205,15 @@ const (
 )
 
 // nextBegin returns a channel that is closed when somebody gets the turn to begin
-// a message.
+// a message, or when turns have ended.
 func (t *turn) nextBegin() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.ended != nil {
+		over := make(chan struct{})
+		close(over)
+		return over
+	}
 	if t.begun == nil {
 		t.begun = make(chan struct{})
 	}

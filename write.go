@@ -44,7 +44,8 @@ type writer struct {
 	pong     []byte         // the payload of the pong that we owe, nil for none
 	echo     []byte         // the payload of the close frame that we owe, nil for none
 	ping     bool           // keepalive wants to send a ping, and has the turn
-	replying bool           // a goroutine of ours has the turn and sends what we owe
+	replying bool           // somebody has the turn to send what we owe,
+	since    time.Time      // since this time
 
 	out outbound // guarded by having the turn; Conn asks closeSent
 
@@ -114,7 +115,9 @@ func (w *writer) control(ctx context.Context, opcode int, p []byte, deadline tim
 // it, and hands the turn on. An error of write is the end of this direction.
 func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, write func() error) error {
 	if err := w.turn.take(ctx, purposeOf(opcode), deadline); err != nil {
-		w.mendStall(err)
+		if err == errTurnTimeout && !isControl(opcode) {
+			w.mendStall()
+		}
 		return err
 	}
 	defer w.release()
@@ -141,17 +144,21 @@ func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, w
 	return nil
 }
 
-// mendStall ends a reply to a peer that does not read, when a message has waited
-// for it until its deadline: the deadline counts as if the message were stuck
-// itself. Replies have none of their own.
-func (w *writer) mendStall(err error) {
+// mendStall is called when a message has waited for its turn until its deadline.
+// If that is because a reply of ours is stuck, since the peer has read nothing
+// for a while, the writing side ends, as it would if the message itself were
+// stuck: replies have no deadline of their own.
+func (w *writer) mendStall() {
 	w.turn.mu.Lock()
-	stalled := err == errTurnTimeout && w.replying
-	w.turn.mu.Unlock()
-	if stalled {
-		w.hurry(longAgo)
+	defer w.turn.mu.Unlock()
+	if w.replying && time.Since(w.since) >= stallTime {
+		w.hurryLocked(longAgo)
 	}
 }
+
+// stallTime is how long a reply may be under way before a message's deadline
+// counts for it too.
+const stallTime = time.Second
 
 // interruptible calls write and makes it fail when ctx ends.
 func (w *writer) interruptible(ctx context.Context, write func() error) error {
@@ -191,6 +198,10 @@ func (w *writer) arm(deadline time.Time) error {
 func (w *writer) hurry(deadline time.Time) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
+	w.hurryLocked(deadline)
+}
+
+func (w *writer) hurryLocked(deadline time.Time) {
 	if w.armed.IsZero() || deadline.Before(w.armed) {
 		w.armed = deadline
 		_ = w.nc.SetWriteDeadline(deadline) // best effort: the write may be over
@@ -308,7 +319,9 @@ func (w *writer) takeReplies() (b []byte, last bool) {
 		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: CloseMessage, Length: int64(len(w.echo))}, w.echo)
 	}
 	w.pong, w.echo, w.ping = nil, nil, false
-	w.replying = b != nil
+	if w.replying = b != nil; w.replying {
+		w.since = time.Now()
+	}
 	return b, last
 }
 
@@ -499,6 +512,9 @@ func (mw *messageWriter) WriteString(s string) (n int, err error) {
 func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	// The lock is not held while r makes us wait: somebody may have to end the
 	// message meanwhile.
+	if _, err := mw.Write(nil); err != nil {
+		return 0, err
+	}
 	buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
 	defer smallBuffers.Put(buf)
 	for {
