@@ -299,6 +299,14 @@ func TestRun(t *testing.T) {
 	require.Contains(t, output, "client duplexkit-websocket: 517 cases, 514 OK, 3 INFORMATIONAL, 0 pending, 0 wrong or missing\n")
 	require.FileExists(t, filepath.Join(first.reports, "summary.md"))
 
+	for _, args := range [][]string{{"server", "stray"}, {"client", "-wait", "1s", "stray"}, {"report", first.reports, "-pending", "12"}} {
+		out, err := exec.Command(filepath.Join(built, args[0]), args[1:]...).CombinedOutput()
+		exit := new(exec.ExitError)
+		require.ErrorAs(t, err, &exit, "%q", args)
+		require.Equal(t, 2, exit.ExitCode(), "%q", args)
+		require.Contains(t, strings.ToLower(string(out)), "usage", "%q", args)
+	}
+
 	late := map[string]resultstest.Case{"6.4.1": {Behavior: "NON-STRICT", BehaviorClose: "OK", Result: "late"}}
 	lateClient := map[string]resultstest.Case{"6.4.1": {Behavior: "NON-STRICT", BehaviorClose: "OK", Result: "late", IsServer: true}}
 	plain := map[string]resultstest.Case{"12.1.1": {Behavior: "UNIMPLEMENTED", BehaviorClose: "OK"}}
