@@ -18,7 +18,8 @@ Environment:
   AUTOBAHN_REPORTS   where the reports go (default autobahn/reports)
   AUTOBAHN_IMAGE     the image (default crossbario/autobahn-testsuite)
   AUTOBAHN_PORT      port of the suite's server (default 9001)
-  AUTOBAHN_NETWORK   host, or bridge: containers reach us as host.docker.internal (default host on Linux)
+  AUTOBAHN_NETWORK   host, or bridge: containers reach us as host.docker.internal
+                     (default and, for a server, the only choice on Linux: host; elsewhere bridge)
 END
 }
 
@@ -47,11 +48,26 @@ fail() {
 	exit 2
 }
 
+case $network in
+host) ;;
+bridge)
+	# host.docker.internal leads to 127.0.0.1 of the host only where containers run in a virtual machine.
+	if [[ $roles != client && $(uname -s) == Linux ]]; then
+		fail 'AUTOBAHN_NETWORK=bridge: on Linux the suite reaches a server over the network of the host only'
+	fi
+	;;
+*) fail "AUTOBAHN_NETWORK=$network: it is host or bridge" ;;
+esac
+
 # An engine that is installed may still have nothing to run containers with.
 engine=''
 silent=()
+absent=()
 for candidate in ${AUTOBAHN_ENGINE:-docker podman}; do
-	if ! command -v "$candidate" >/dev/null; then continue; fi
+	if ! command -v "$candidate" >/dev/null; then
+		absent+=("$candidate")
+		continue
+	fi
 	if "$candidate" info >/dev/null 2>&1; then
 		engine=$candidate
 		break
@@ -61,7 +77,10 @@ done
 if [[ -z $engine ]]; then
 	if ((${#silent[@]})); then
 		printf 'autobahn/run.sh: %s is installed, but "info" fails: does its daemon or machine run?\n' "${silent[@]}" >&2
-	else
+	fi
+	if [[ -n ${AUTOBAHN_ENGINE-} ]] && ((${#absent[@]})); then
+		printf 'autobahn/run.sh: %s, which AUTOBAHN_ENGINE names, is not installed\n' "${absent[@]}" >&2
+	elif ! ((${#silent[@]})); then
 		echo 'autobahn/run.sh: neither docker nor podman is installed' >&2
 	fi
 	echo 'The same cases without containers: go test ./autobahn/... -conformance.all' >&2
@@ -90,7 +109,8 @@ suite() {
 	local mode=$1
 	sed "s|\"ws://127.0.0.1:9001\"|\"$url\"|" "autobahn/config/$mode.json" >"$scratch/config/$mode.json"
 	shift
-	"$engine" run "$@" --name "$container" -v "$scratch/config:/config:ro" -v "$reports:/reports" \
+	# Without labels: SELinux would keep the container from what is mounted.
+	"$engine" run "$@" --name "$container" --security-opt label=disable -v "$scratch/config:/config:ro" -v "$reports:/reports" \
 		"$image" wstest -m "$mode" -s "/config/$mode.json"
 }
 

@@ -275,9 +275,9 @@ const (
 	info      = "docker info"
 	inspect   = "docker image inspect crossbario/autobahn-testsuite"
 	pull      = "docker pull crossbario/autobahn-testsuite"
-	runServer = "docker run --rm --network host --name autobahn-fuzzingclient-N -v CONFIG:/config:ro -v REPORTS:/reports " +
+	runServer = "docker run --rm --network host --name autobahn-fuzzingclient-N --security-opt label=disable -v CONFIG:/config:ro -v REPORTS:/reports " +
 		"crossbario/autobahn-testsuite wstest -m fuzzingclient -s /config/fuzzingclient.json"
-	runClient = "docker run -d --network host --name autobahn-fuzzingserver-N -v CONFIG:/config:ro -v REPORTS:/reports " +
+	runClient = "docker run -d --network host --name autobahn-fuzzingserver-N --security-opt label=disable -v CONFIG:/config:ro -v REPORTS:/reports " +
 		"crossbario/autobahn-testsuite wstest -m fuzzingserver -s /config/fuzzingserver.json"
 	logsClient   = "docker logs autobahn-fuzzingserver-N"
 	stopClient   = "docker stop autobahn-fuzzingserver-N"
@@ -299,6 +299,14 @@ func TestRun(t *testing.T) {
 	require.Contains(t, output, "client duplexkit-websocket: 517 cases, 514 OK, 3 INFORMATIONAL, 0 pending, 0 wrong or missing\n")
 	require.FileExists(t, filepath.Join(first.reports, "summary.md"))
 
+	for _, args := range [][]string{{"server", "stray"}, {"client", "-wait", "1s", "stray"}, {"report", first.reports, "-pending", "12"}} {
+		out, err := exec.Command(filepath.Join(built, args[0]), args[1:]...).CombinedOutput()
+		exit := new(exec.ExitError)
+		require.ErrorAs(t, err, &exit, "%q", args)
+		require.Equal(t, 2, exit.ExitCode(), "%q", args)
+		require.Contains(t, strings.ToLower(string(out)), "usage", "%q", args)
+	}
+
 	late := map[string]resultstest.Case{"6.4.1": {Behavior: "NON-STRICT", BehaviorClose: "OK", Result: "late"}}
 	lateClient := map[string]resultstest.Case{"6.4.1": {Behavior: "NON-STRICT", BehaviorClose: "OK", Result: "late", IsServer: true}}
 	plain := map[string]resultstest.Case{"12.1.1": {Behavior: "UNIMPLEMENTED", BehaviorClose: "OK"}}
@@ -307,6 +315,7 @@ func TestRun(t *testing.T) {
 		args             []string
 		servers, clients map[string]resultstest.Case
 		env              []string
+		system           string // what uname says, "" is the truth
 		status           int
 		calls            []string
 		says             string
@@ -364,11 +373,23 @@ func TestRun(t *testing.T) {
 			status: 2, calls: []string{info, inspect, runClient, removeClient}, says: "the suite's server did not start",
 		},
 		{
-			name: "a bridge", args: []string{"all"}, env: []string{"AUTOBAHN_NETWORK=bridge"},
+			name: "a bridge", args: []string{"all"}, env: []string{"AUTOBAHN_NETWORK=bridge"}, system: "Darwin",
 			calls: []string{
 				info, inspect, strings.Replace(runServer, "--network host ", "", 1),
 				strings.Replace(runClient, "--network host", "-p 127.0.0.1:PORT:9001", 1), stopClient, removeClient,
 			},
+		},
+		{
+			name: "a bridge on Linux, to a client", args: []string{"client"}, env: []string{"AUTOBAHN_NETWORK=bridge"}, system: "Linux",
+			calls: []string{info, inspect, strings.Replace(runClient, "--network host", "-p 127.0.0.1:PORT:9001", 1), stopClient, removeClient},
+		},
+		{
+			name: "a bridge on Linux, to a server", args: []string{"all"}, env: []string{"AUTOBAHN_NETWORK=bridge"}, system: "Linux",
+			status: 2, says: "AUTOBAHN_NETWORK=bridge: on Linux",
+		},
+		{
+			name: "no such network", args: []string{"all"}, env: []string{"AUTOBAHN_NETWORK=none"},
+			status: 2, says: "AUTOBAHN_NETWORK=none: it is host or bridge",
 		},
 	}
 	for _, test := range tests {
@@ -376,6 +397,9 @@ func TestRun(t *testing.T) {
 			b := newBench(t, "docker").withBuilt(t, built)
 			b.hand(t, test.servers, test.clients)
 			b.env = append(b.env, test.env...)
+			if test.system != "" {
+				b.script(t, "uname", "echo "+test.system)
+			}
 			status, output := b.run(t, test.args...)
 			require.Equal(t, test.status, status)
 			port := b.URL[strings.LastIndex(b.URL, ":"):]
@@ -446,11 +470,20 @@ func TestRunWithoutContainers(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.Symlink(path, filepath.Join(b.bin, tool)))
 		}
-		b.env = append(b.env, "PATH="+b.bin)
+		b.env = append(b.env, "PATH="+b.bin, "AUTOBAHN_ENGINE=")
 		status, output := b.run(t, "all")
 		require.Equal(t, 75, status)
 		require.Contains(t, output, "neither docker nor podman is installed\n")
 		require.Contains(t, output, "go test ./autobahn/...")
+	})
+	t.Run("another engine is named", func(t *testing.T) {
+		b := newBench(t, "docker")
+		b.env = append(b.env, "AUTOBAHN_ENGINE=no-such-engine")
+		status, output := b.run(t, "all")
+		require.Equal(t, 75, status)
+		require.Contains(t, output, "no-such-engine, which AUTOBAHN_ENGINE names, is not installed\n")
+		require.NotContains(t, output, "neither docker nor podman is installed")
+		require.Empty(t, b.calls(t))
 	})
 	t.Run("not running", func(t *testing.T) {
 		b := newBench(t, "docker", "podman")

@@ -21,6 +21,11 @@ func main() {
 	flag.StringVar(&client.Agent, "agent", "duplexkit-websocket", "`name` in the reports")
 	flag.DurationVar(&client.Wait, "wait", 0, "try the first connection for this `long`, while the server starts")
 	flag.Parse()
+	if err := endpoint.NoArguments(flag.CommandLine); err != nil {
+		fmt.Fprintln(os.Stderr, "client:", err)
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,13 +47,19 @@ func report(args []string, stdout, stderr io.Writer) (ok bool, err error) {
 	list(flags, "every", "`patterns` of the cases that every agent must have (default those of -cases)", &demand.Every,
 		func(s string) (string, error) { return s, nil })
 	list(flags, "roles", "`roles` that must be there, of server and client (default both)", &demand.Roles, results.ParseRole)
-	list(flags, "pending", "`sections` in which UNIMPLEMENTED will do, such as 12,13", &demand.Pending, strconv.Atoi)
+	list(flags, "pending", "`sections` in which UNIMPLEMENTED will do, such as 12,13", &demand.Pending, compression)
 	if err := flags.Parse(args); err != nil {
 		return false, err
 	}
 	if flags.NArg() == 0 {
 		flags.Usage()
 		return false, errors.New("no directory given")
+	}
+	for _, path := range flags.Args() {
+		if strings.HasPrefix(path, "-") {
+			flags.Usage()
+			return false, fmt.Errorf("%s stands behind a directory: flags come first", path)
+		}
 	}
 
 	var runs []results.Run
@@ -80,6 +87,15 @@ func report(args []string, stdout, stderr io.Writer) (ok bool, err error) {
 		}
 	}
 	return len(summary.Problems) == 0, nil
+}
+
+// compression parses the number of a section that is about compression.
+func compression(text string) (int, error) {
+	section, err := strconv.Atoi(text)
+	if err == nil && !slices.Contains(results.Compression, section) {
+		err = fmt.Errorf("%d is none of the sections about compression, %v", section, results.Compression)
+	}
+	return section, err
 }
 
 // list defines a flag that is a list with commas.

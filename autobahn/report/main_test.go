@@ -71,11 +71,14 @@ func TestReportWritesMarkdown(t *testing.T) {
 func TestReportRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"-no-such-flag", "x"}, {"-pending", "twelve", "x"}, {"-roles", "servers", "x"}, {t.TempDir()},
+		{"-pending", "99", reports(t, nil)}, {"-pending", "12,1", reports(t, nil)},
 		{"-cases", "8.*", reports(t, nil)}, {"-markdown", filepath.Join(t.TempDir(), "absent", "x.md"), reports(t, nil)},
 	} {
 		_, err := report(args, io.Discard, io.Discard)
 		require.Error(t, err, "%q", args)
 	}
-	_, err := report([]string{"-h"}, io.Discard, io.Discard)
+	_, err := report([]string{reports(t, nil), "-pending", "12"}, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "-pending stands behind a directory")
+	_, err = report([]string{"-h"}, io.Discard, io.Discard)
 	require.ErrorIs(t, err, flag.ErrHelp)
 }

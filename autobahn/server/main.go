@@ -19,6 +19,11 @@ func main() {
 	config.Flags(flag.CommandLine)
 	addr := flag.String("addr", "127.0.0.1:9001", "listen on this `address`")
 	flag.Parse()
+	if err := endpoint.NoArguments(flag.CommandLine); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		flag.Usage()
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

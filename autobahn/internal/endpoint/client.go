@@ -18,12 +18,16 @@ type Client struct {
 	URL   string        // the suite's server, ws://host:port
 	Agent string        // name of this client in the reports
 	Wait  time.Duration // how long to try the first connection while the server starts, 0 is once
-	Log   *log.Logger   // told of connections that could not be opened
+	Log   *log.Logger   // told of connections that could not be opened, and how many were at the end
 }
 
 // patience bounds an opening handshake. The suite writes all its reports before
 // it answers the request for them.
 const patience = 5 * time.Minute
+
+// tryFor bounds a try of the first connection, so that one which hangs while the
+// server starts is not the last.
+const tryFor = 5 * time.Second
 
 // retryAfter is the pause between two tries of the first connection.
 const retryAfter = 100 * time.Millisecond
@@ -35,6 +39,7 @@ func (c Client) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("getCaseCount: %w", err)
 	}
+	opened := 0
 	for i := 1; i <= count; i++ {
 		conn, err := c.dial(ctx, "runCase?case="+strconv.Itoa(i)+"&agent="+url.QueryEscape(c.Agent))
 		if ctx.Err() != nil {
@@ -45,6 +50,7 @@ func (c Client) Run(ctx context.Context) error {
 			c.Log.Printf("case %d of %d: %v", i, count, err)
 			continue
 		}
+		opened++
 		c.echo(ctx, conn)
 		conn.Close()
 		if ctx.Err() != nil {
@@ -54,6 +60,7 @@ func (c Client) Run(ctx context.Context) error {
 	if err := c.updateReports(ctx); err != nil {
 		return fmt.Errorf("updateReports: %w", err)
 	}
+	c.Log.Printf("%d of %d cases played, and the reports asked for", opened, count)
 	return nil
 }
 
@@ -70,8 +77,15 @@ func (c Client) dial(ctx context.Context, request string) (*websocket.Conn, erro
 func (c Client) caseCount(ctx context.Context) (int, error) {
 	giveUp := time.Now().Add(c.Wait)
 	for {
-		count, err := c.askCaseCount(ctx)
-		if err == nil || time.Now().After(giveUp) {
+		bound := tryFor
+		if c.Wait > 0 {
+			bound = min(bound, time.Until(giveUp))
+		}
+		count, err := c.askCaseCount(ctx, bound)
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		if err == nil || time.Until(giveUp) <= retryAfter {
 			return count, err
 		}
 		select {
@@ -82,7 +96,9 @@ func (c Client) caseCount(ctx context.Context) (int, error) {
 	}
 }
 
-func (c Client) askCaseCount(ctx context.Context) (int, error) {
+func (c Client) askCaseCount(ctx context.Context, bound time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("no answer within %v", bound.Round(time.Millisecond)))
+	defer cancel()
 	conn, err := c.dial(ctx, "getCaseCount")
 	if err != nil {
 		return 0, err

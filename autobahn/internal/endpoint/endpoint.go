@@ -34,6 +34,14 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.BoolVar(&c.Takeover, "takeover", c.Takeover, "compress with context takeover")
 }
 
+// NoArguments is an error if flags that were parsed have something else behind them.
+func NoArguments(flags *flag.FlagSet) error {
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
+
 func (c *Config) setRead(path string) error {
 	if !slices.Contains(Paths, path) {
 		return fmt.Errorf("not one of %s", strings.Join(Paths, ", "))

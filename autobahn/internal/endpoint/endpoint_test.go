@@ -171,6 +171,7 @@ func TestClientPlaysAllCases(t *testing.T) {
 		}, s.asked)
 		require.Equal(t, [][]byte{{1, 2, 3}, {1, 2, 3}}, heard)
 		require.Contains(t, said.String(), "case 2 of 3: websocket: bad handshake")
+		require.Contains(t, said.String(), "2 of 3 cases played, and the reports asked for\n")
 	})
 }
 
@@ -180,7 +181,7 @@ func TestClientTakesACloseWithoutCodeForAnEnd(t *testing.T) {
 		c.WriteMessage(websocket.CloseMessage, nil)
 		c.ReadMessage()
 	}}
-	require.NoError(t, Client{Config: Default, URL: s.start(t)}.Run(t.Context()))
+	require.NoError(t, Client{Config: Default, URL: s.start(t), Log: log.New(io.Discard, "", 0)}.Run(t.Context()))
 }
 
 func TestClientWaitsForTheServer(t *testing.T) {
@@ -193,7 +194,7 @@ func TestClientWaitsForTheServer(t *testing.T) {
 		s.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	client := Client{Config: Default, URL: strings.Replace(server.URL, "http", "ws", 1), Wait: time.Minute}
+	client := Client{Config: Default, URL: strings.Replace(server.URL, "http", "ws", 1), Wait: time.Minute, Log: log.New(io.Discard, "", 0)}
 	require.NoError(t, client.Run(t.Context()))
 	require.Equal(t, []string{"/getCaseCount", "/updateReports?agent="}, s.asked)
 }
@@ -207,12 +208,32 @@ func TestClientGivesUp(t *testing.T) {
 	})
 	t.Run("no number", func(t *testing.T) {
 		s := &suite{count: "many"}
-		require.ErrorContains(t, Client{Config: Default, URL: s.start(t)}.Run(t.Context()), "getCaseCount: ")
+		require.ErrorContains(t, Client{Config: Default, URL: s.start(t), Log: log.New(io.Discard, "", 0)}.Run(t.Context()), "getCaseCount: ")
 	})
 	t.Run("no reports", func(t *testing.T) {
 		s := &suite{count: "0", reports: func(c *websocket.Conn) { c.NetConn().Close() }}
-		require.ErrorContains(t, Client{Config: Default, URL: s.start(t)}.Run(t.Context()), "updateReports: ")
+		require.ErrorContains(t, Client{Config: Default, URL: s.start(t), Log: log.New(io.Discard, "", 0)}.Run(t.Context()), "updateReports: ")
 	})
+	for name, upgrades := range map[string]bool{"no answer": false, "no message": true} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !upgrades {
+					<-r.Context().Done()
+					return
+				}
+				new(websocket.Upgrader).Handler(func(c *websocket.Conn, _ *http.Request) error {
+					_, _, err := c.ReadMessage()
+					return err
+				}).ServeHTTP(w, r)
+			}))
+			t.Cleanup(server.Close)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			client := Client{Config: Default, URL: strings.Replace(server.URL, "http", "ws", 1), Wait: 200 * time.Millisecond}
+			require.ErrorContains(t, client.Run(ctx), "getCaseCount: ")
+			require.NoError(t, ctx.Err(), "the client waited on")
+		})
+	}
 	t.Run("interrupted while it waits", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,10 @@ import (
 // suite are the patterns of the 517 cases of the Autobahn testsuite.
 var suite = []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.*", "13.*"}
 
+// Compression are the sections about compression: an endpoint without it gets
+// UNIMPLEMENTED there.
+var Compression = []int{12, 13, 21, 22}
+
 // Demand says what must be there.
 type Demand struct {
 	Roles   []Role   // none is both
