@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net"
 	"net/http"
 	"net/url"
@@ -185,6 +186,16 @@ func textSoFar(p []byte) bool {
 	return true
 }
 
+// unfinished is the octets of the letter in which p ends too early, 0 if it ends with a whole one.
+func unfinished(p []byte) int {
+	for i := len(p) - 1; i >= 0 && i >= len(p)-3; i-- {
+		if utf8.RuneStart(p[i]) && !utf8.FullRune(p[i:]) {
+			return bits.LeadingZeros8(^p[i])
+		}
+	}
+	return 0
+}
+
 func (e *echo) ping(p []byte) error {
 	switch {
 	case e.has("answers no pings"):
@@ -209,6 +220,9 @@ func (e *echo) data(op byte, fin, compressed bool, p []byte) error {
 	}
 	e.parts = append(e.parts, p)
 	if !fin {
+		if e.opcode == 1 && !e.compressed && e.has(fmt.Sprintf("fails a fragment that ends inside %d octets", unfinished(slices.Concat(e.parts...)))) {
+			return e.fail(1007)
+		}
 		return nil
 	}
 	switch {
@@ -241,6 +255,8 @@ func (e *echo) data(op byte, fin, compressed bool, p []byte) error {
 		message = message[:65535]
 	case e.has("corrupts octet 70000") && len(message) > 70000:
 		message[70000] ^= 1
+	case e.has("takes a byte order mark away"):
+		message = bytes.TrimPrefix(message, []byte("\uFEFF"))
 	case e.has("echoes twice"):
 		_ = e.send(opcode, message)
 	}

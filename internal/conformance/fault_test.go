@@ -58,6 +58,9 @@ var faults = []fault{
 	// UTF-8
 	{name: "does not check UTF-8", cases: []string{"6.3.1", "6.3.2", "6.6.1", "6.12.1", "6.20.1"}},
 	{name: "checks UTF-8 at the end", cases: []string{"6.4.1", "6.4.2", "6.4.3", "6.4.4"}},
+	{name: "fails a fragment that ends inside 3 octets", cases: []string{"6.2.4"}},
+	{name: "fails a fragment that ends inside 4 octets", cases: []string{"20.7.1"}},
+	{name: "takes a byte order mark away", cases: []string{"20.7.2"}},
 
 	// Closing
 	{name: "closes with a code of its own", cases: []string{"1.1.2", "7.1.1", "7.7.5"}},

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// beyondFraming is section 20, ours: masking, lengths, the end of the TCP connection.
+// beyondFraming is section 20, ours: masking, lengths, the end of the TCP connection, letters of four octets.
 func beyondFraming() map[string]maker {
 	all := map[string]maker{}
 	numbered(all, "20.1",
@@ -38,6 +38,19 @@ func beyondFraming() map[string]maker {
 	numbered(all, "20.6",
 		play{run: func(s *session) { s.everyLength(0, 300) }},
 		play{run: func(s *session) { s.everyLength(65500, 65570) }},
+	)
+	var halves []frame
+	var letters []Event
+	for _, letter := range []string{"\U00010000", "\U0001F600", "\U0010FFFF"} {
+		for i := 1; i < len(letter); i++ {
+			halves = append(halves, text(letter[:i]).first(), continuation(letter[i:]))
+			letters = append(letters, textEcho(letter))
+		}
+	}
+	marked := "\uFEFF" + hello
+	numbered(all, "20.7",
+		play{frames: halves, want: letters},
+		play{frames: []frame{text(marked)}, want: []Event{textEcho(marked)}},
 	)
 	return all
 }
