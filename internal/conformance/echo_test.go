@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -42,6 +43,10 @@ type echo struct {
 	parts        [][]byte
 	waitingPongs [][]byte
 	begun        bool
+
+	sending sync.Mutex
+	closing bool            // our close frame is out
+	held    <-chan struct{} // how long the TCP connection is kept by "keeps the TCP connection"
 }
 
 var errDone = errors.New("the connection is over")
@@ -50,13 +55,38 @@ func (e *echo) has(fault string) bool { return e.fault == fault }
 
 // run echoes until the connection is over.
 func (e *echo) run() {
+	if e.has("pings all the time") {
+		over := make(chan struct{})
+		defer close(over)
+		go e.pingUntil(over)
+	}
 	for e.frame() == nil {
 	}
-	if e.has("keeps the TCP connection") {
-		_, _ = io.Copy(io.Discard, e.conn)
-		time.Sleep(2 * time.Second)
+	switch {
+	case e.has("keeps the TCP connection"):
+		go func() {
+			<-e.held
+			_ = e.conn.Close()
+		}()
+		return
+	case e.has("resets the TCP connection"):
+		_ = e.conn.(*net.TCPConn).SetLinger(0)
 	}
 	_ = e.conn.Close()
+}
+
+// pingUntil pings faster than any pause of the peer, and not behind a close frame.
+func (e *echo) pingUntil(over <-chan struct{}) {
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+			_ = e.send(9, nil)
+		}
+	}
 }
 
 func (e *echo) frame() error {
@@ -303,7 +333,7 @@ func (e *echo) close(p []byte) error {
 	}
 	if e.client { // the server ends the TCP connection
 		_, _ = io.Copy(io.Discard, e.r)
-	} else if !e.has("keeps the TCP connection") {
+	} else if !e.has("keeps the TCP connection") && !e.has("resets the TCP connection") {
 		e.hangUp()
 	}
 	return errDone
@@ -338,6 +368,12 @@ func (e *echo) hangUp() {
 }
 
 func (e *echo) send(op byte, p []byte) error {
+	e.sending.Lock()
+	defer e.sending.Unlock()
+	if op == 9 && e.closing {
+		return nil
+	}
+	e.closing = e.closing || op == 8
 	first := 0x80 | op
 	if op < 8 && e.deflate && !e.has("echoes uncompressed") {
 		first |= 0x40

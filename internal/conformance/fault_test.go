@@ -76,6 +76,7 @@ var faults = []fault{
 	{name: "accepts any close reason", cases: []string{"7.5.1"}},
 	{name: "keeps the TCP connection", cases: []string{"7.1.1", "7.3.1", "20.5.1"}, only: "server"},
 	{name: "keeps the TCP connection", cases: []string{"20.5.1"}, only: "client"},
+	{name: "resets the TCP connection", cases: []string{"20.5.1"}},
 
 	// permessage-deflate
 	{name: "accepts RSV1 on continuations", cases: []string{"22.3.1"}, compressed: true},
@@ -133,6 +134,7 @@ func TestAllowedHabitIsNoFault(t *testing.T) {
 			cases []string
 		}{
 			{"deflates every message by itself", []string{"12.1.3", "13.1.3", "21.1.*", "22.*"}},
+			{"pings all the time", []string{"1.1.*", "5.*", "6.4.*", "7.1.*", "20.5.1"}},
 			{"drops the connection on errors", []string{"2.5", "3.*", "4.*", "5.*", "6.3.*", "6.12.*", "7.9.*", "20.*"}},
 		} {
 			if under == "client" {

@@ -29,11 +29,12 @@ func playServer(t *testing.T, fault string, compression bool, config conformance
 				return
 			}
 			go func() {
-				e := &echo{conn: conn, fault: fault}
-				if e.accept(compression) == nil {
-					e.run()
+				e := &echo{conn: conn, fault: fault, held: t.Context().Done()}
+				if e.accept(compression) != nil {
+					_ = conn.Close()
+					return
 				}
-				_ = conn.Close()
+				e.run()
 			}()
 		}
 	})
@@ -58,6 +59,7 @@ func playClient(t *testing.T, fault string, compression bool, config conformance
 			for i := range todo {
 				e, err := dial(base+"/runCase?case="+strconv.Itoa(i)+"&agent="+url.QueryEscape("echo"), fault, compression)
 				if err == nil {
+					e.held = t.Context().Done()
 					e.run()
 				}
 			}

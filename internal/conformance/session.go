@@ -20,7 +20,7 @@ type play struct {
 	limit     time.Duration
 	run       func(s *session) // instead of sending frames, if set
 	extension *negotiation     // permessage-deflate in the opening handshake, nil is none
-	lingering bool             // as a server, the client is asked to end its side of the TCP connection
+	lingering bool             // the endpoint is asked to end its side of the TCP connection, and not by a reset
 }
 
 // session is one case on one connection.
@@ -37,8 +37,10 @@ type session struct {
 	verdict  Behavior // given by a script, "" leaves it to the events
 	why      string
 	received []Event
-	looking  bool // a script looks at what comes itself
-	failed   bool // something is wrong already: no need to wait for the rest
+	looking  bool   // a script looks at what comes itself
+	failed   bool   // something is wrong already: no need to wait for the rest
+	inFrame  bool   // a frame of ours is half written: nothing may go between, and pings wait
+	ponging  []byte // payload of the last ping that came meanwhile, nil is none
 
 	local, remote               *closed // the close frames of both sides
 	closedByUs                  bool    // our close frame came first
@@ -52,7 +54,7 @@ func newSession(c Case, p play, config Config, role Role, conn net.Conn, br *buf
 		p.limit = time.Minute
 	}
 	s := &session{Case: c, play: p, config: config, role: role, ext: ext, open: o, start: time.Now()}
-	s.wire = newWire(conn, br, role == Server, ext, config.Timeout)
+	s.wire = newWire(conn, br, role == Server, ext, config.Timeout, s.start.Add(p.limit))
 	return s
 }
 
@@ -70,6 +72,7 @@ func (s *session) conduct() *Result {
 	}
 	s.settle()
 	s.hangUp()
+	s.judgeEnd()
 	return s.result()
 }
 
@@ -147,16 +150,29 @@ func (s *session) hangUp() {
 	}
 }
 
+// judgeEnd holds the end of the TCP connection against a case that is about it.
+func (s *session) judgeEnd() {
+	if s.lingering && s.over != nil && !errors.Is(s.over.err, io.EOF) {
+		s.conclude(Failed, "the TCP connection ended with an error instead of an end of the stream: %v", s.over.err)
+	}
+}
+
 // step takes in the next thing that happens, and reports false if nothing did.
-func (s *session) step(timeout time.Duration) bool {
-	item, err := s.next(timeout, s.start.Add(s.limit))
+func (s *session) step(timeout time.Duration) bool { return s.stepUntil(timeout, s.deadline) }
+
+// stepUntil is step with a deadline ahead of that of the case.
+func (s *session) stepUntil(timeout time.Duration, deadline time.Time) bool {
+	item, err := s.next(timeout, deadline)
 	if err != nil {
 		return false
 	}
 	switch item := item.(type) {
 	case Event:
 		if item.Kind == "ping" { // unasked, but everybody may ping
-			if s.local == nil {
+			switch {
+			case s.inFrame: // only the last one needs an answer (section 5.5.3)
+				s.ponging = append([]byte{}, item.Payload...)
+			case s.local == nil:
 				_ = s.send(atOnce, pong(string(item.Payload)))
 			}
 			break
