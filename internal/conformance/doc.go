@@ -55,7 +55,8 @@
 // # How the peer waits
 //
 // Nothing here sleeps for an answer: a wait ends with the event, or after Config.Timeout in which not an octet moved. The suite's limits
-// on whole cases (10 seconds for a megabyte) are stretched to at least a minute, because they measure the machine as well.
+// on whole cases (10 seconds for four megabytes) stand in the table. They measure the machine as well, so each is stretched by the same
+// factor of 6, for machines that are busy or run with the race detector. A case without a limit of the suite's has a minute.
 //
 // # Reading the source
 //

@@ -43,6 +43,7 @@ type echo struct {
 	parts        [][]byte
 	waitingPongs [][]byte
 	begun        bool
+	sent         int // masked frames
 
 	sending sync.Mutex
 	closing bool            // our close frame is out
@@ -394,9 +395,14 @@ func (e *echo) send(op byte, p []byte) error {
 	}
 	if mask != 0 {
 		key := []byte{1, 2, 3, 4}
-		if !e.has("always masks with the same key") {
+		switch {
+		case e.has("always masks with the same key"):
+		case e.has("masks two frames with the same key"):
+			key[0] = byte(e.sent / 2)
+		default:
 			_, _ = rand.Read(key)
 		}
+		e.sent++
 		b = append(b, key...)
 		p = slices.Clone(p)
 		for i := range p {

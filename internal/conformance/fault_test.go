@@ -25,6 +25,7 @@ var faults = []fault{
 	{name: "accepts wrong masking", cases: []string{"20.1.1", "20.1.2", "20.1.3", "20.1.4", "20.1.5"}},
 	{name: "sends wrong masking", cases: []string{"1.1.2", "2.2", "7.1.1"}},
 	{name: "always masks with the same key", cases: []string{"20.4.1"}, only: "client"},
+	{name: "masks two frames with the same key", cases: []string{"20.4.1"}, only: "client"},
 	{name: "ignores reserved bits", cases: []string{"3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7"}},
 	{name: "ignores reserved opcodes", cases: []string{"4.1.1", "4.1.2", "4.1.3", "4.2.1", "4.2.2", "4.2.3"}},
 	{name: "accepts lengths that are not minimal", cases: []string{"20.2.1", "20.2.3", "20.2.5", "20.2.7", "20.2.9"}},

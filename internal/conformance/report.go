@@ -17,7 +17,7 @@ type Report map[string]map[string]*Result
 // Results lists the results of an agent in the order of their ids.
 func (r Report) Results(agent string) []*Result {
 	return slices.SortedFunc(maps.Values(r[agent]), func(a, b *Result) int {
-		return slices.Compare(number(a.ID), number(b.ID))
+		return slices.Compare(Numbers(a.ID), Numbers(b.ID))
 	})
 }
 

@@ -64,8 +64,9 @@ func freshKeys(s *session) {
 			return
 		}
 	}
-	if n := s.log.differentKeys(); s.role == Server && n < count/2 {
-		s.conclude(Failed, "%d frames were masked with %d keys (section 5.3)", count, n)
+	// Two of sixteen keys that are drawn as they should be are the same once in 36 million runs.
+	if frames, different := s.log.maskingKeys(); different < frames {
+		s.conclude(Failed, "%d frames were masked with %d keys (section 5.3)", frames, different)
 		return
 	}
 	s.conclude(OK, "all messages were echoed")

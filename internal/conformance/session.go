@@ -14,10 +14,9 @@ import (
 // play is how a case goes: what is sent, and what the endpoint is to answer. How it is to close stands in the table.
 type play struct {
 	frames    []frame
-	pieces    int     // how the frames are cut into writes
-	want      []Event // for OK
-	orWant    []Event // for NON-STRICT, where the case has that
-	limit     time.Duration
+	pieces    int              // how the frames are cut into writes
+	want      []Event          // for OK
+	orWant    []Event          // for NON-STRICT, where the case has that
 	run       func(s *session) // instead of sending frames, if set
 	extension *negotiation     // permessage-deflate in the opening handshake, nil is none
 	lingering bool             // the endpoint is asked to end its side of the TCP connection, and not by a reset
@@ -50,11 +49,8 @@ type session struct {
 }
 
 func newSession(c Case, p play, config Config, role Role, conn net.Conn, br *bufio.Reader, o *opening, ext *agreement) *session {
-	if p.limit < time.Minute {
-		p.limit = time.Minute
-	}
 	s := &session{Case: c, play: p, config: config, role: role, ext: ext, open: o, start: time.Now()}
-	s.wire = newWire(conn, br, role == Server, ext, config.Timeout, s.start.Add(p.limit))
+	s.wire = newWire(conn, br, role == Server, ext, config.Timeout, s.start.Add(c.time()))
 	return s
 }
 

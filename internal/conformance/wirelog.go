@@ -17,6 +17,7 @@ type wirelog struct {
 	entries            [][]any
 	rxFrames, txFrames map[int]int
 	keys               map[[4]byte]bool // masking keys of the first frames that came
+	masked             int              // how many frames these were
 }
 
 func newWirelog() *wirelog {
@@ -58,6 +59,7 @@ func (l *wirelog) rxFrame(h header, payload []byte) {
 		key = hex.EncodeToString(h.key[:])
 		if len(l.keys) < maxWirelog {
 			l.keys[h.key] = true
+			l.masked++
 		}
 	}
 	l.add("RF", printable(payload), h.opcode, h.fin, h.rsv, h.masked, key)
@@ -74,11 +76,11 @@ func (l *wirelog) txFrame(f frame, key []byte, pieces int) {
 	l.add("TF", printable(f.payload), f.opcode, f.fin, f.rsv, mask, nil, pieces, false)
 }
 
-// differentKeys counts the masking keys.
-func (l *wirelog) differentKeys() int {
+// maskingKeys counts the masked frames and the different keys they came with.
+func (l *wirelog) maskingKeys() (frames, different int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.keys)
+	return l.masked, len(l.keys)
 }
 
 func cutHex(p []byte) string {
