@@ -54,6 +54,14 @@ func (c Case) time() time.Duration {
 	return stretch * c.limit
 }
 
+// expectation is what the description says of the outcome, "" if it refers to another case.
+func (c Case) expectation() string {
+	if i := strings.LastIndex(c.Description, ": "); i >= 0 {
+		return c.Description[i+2:]
+	}
+	return ""
+}
+
 // Section is the first number of the id.
 func (c Case) Section() int { return Numbers(c.ID)[0] }
 

@@ -103,9 +103,38 @@ var faults = []fault{
 	{name: "computes the accept key wrong", cases: []string{"1.1.1"}, only: "server"},
 }
 
+// faulty is the configuration for an endpoint with a fault. Where the healthy one is given ten seconds, silence is what some of these
+// have to say, and it is heard sooner.
+func faulty(cases []string) conformance.Config {
+	return conformance.Config{Cases: cases, Timeout: 500 * time.Millisecond, Messages: 3, Parallel: 4}
+}
+
+// control plays every case of the faults against an endpoint without any.
+func control(t *testing.T, under string, compressed bool) map[string]*conformance.Result {
+	t.Helper()
+	var cases []string
+	for _, f := range faults {
+		if f.compressed == compressed && (f.only == "" || f.only == under) {
+			cases = append(cases, f.cases...)
+		}
+	}
+	slices.Sort(cases)
+	return players[under](t, "", compressed, faulty(slices.Compact(cases)))
+}
+
 func TestEveryFaultIsFound(t *testing.T) {
 	t.Parallel()
 	require.GreaterOrEqual(t, len(faults), 25)
+	type setting struct {
+		under      string
+		compressed bool
+	}
+	healthy := map[setting]map[string]*conformance.Result{}
+	for under := range players {
+		for _, compressed := range []bool{false, true} {
+			healthy[setting{under, compressed}] = control(t, under, compressed)
+		}
+	}
 	for _, f := range faults {
 		for under, play := range players {
 			if f.only != "" && f.only != under {
@@ -113,10 +142,11 @@ func TestEveryFaultIsFound(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s, %s", f.name, under), func(t *testing.T) {
 				t.Parallel()
-				// The healthy endpoint is given ten seconds. Silence is what some of these have to say, and it is heard sooner.
-				config := conformance.Config{Cases: f.cases, Timeout: 500 * time.Millisecond, Messages: 3, Parallel: 4}
-				results := play(t, f.name, f.compressed, config)
+				results := play(t, f.name, f.compressed, faulty(f.cases))
 				for _, id := range f.cases {
+					good := healthy[setting{under, f.compressed}][id]
+					require.NotNil(t, good, id)
+					require.True(t, good.Passed(), "case %s is red without the fault: %s, %s", id, good.Result, good.ResultClose)
 					require.NotNil(t, results[id], id)
 					require.False(t, results[id].Passed(), "case %s does not see it", id)
 					require.NotEqual(t, conformance.Unimplemented, results[id].Behavior, id)

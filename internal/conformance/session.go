@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"time"
 )
@@ -309,9 +310,16 @@ func (s *session) result() *Result {
 		Received:      append([]Event{}, s.received...),
 		Started:       s.start, Duration: time.Since(s.start).Milliseconds(),
 		ClosedByMe: s.closedByUs, FailedByMe: s.failed || s.timedOut, DroppedByMe: s.dropped, WasClean: s.wasClean,
+		CloseTimeout: s.timedOut && s.local != nil && s.remote == nil,
+		DropTimeout:  s.timedOut && s.local != nil && s.remote != nil && s.role == Client,
+		Expectation:  s.expectation(), ReportTime: s.limit != 0, CreateStats: true, CreateWirelog: true,
 		IsServer:    s.role == Server,
 		HTTPRequest: s.open.request, HTTPResponse: s.open.response,
 		RxOctets: s.log.rxOctets.Load(), TxOctets: s.log.txOctets.Load(),
+	}
+	if !s.wasClean && s.unclean != "" {
+		why := s.unclean
+		r.NotClean = &why
 	}
 	if slices.Contains(s.Allowed, NonStrict) {
 		r.Expected[NonStrict] = append([]Event{}, s.orWant...)
@@ -323,6 +331,7 @@ func (s *session) result() *Result {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	r.RxFrames, r.TxFrames, r.Wirelog = maps.Clone(s.log.rxFrames), maps.Clone(s.log.txFrames), slices.Clone(s.log.entries)
+	r.RxReads, r.TxWrites = maps.Clone(s.log.rxReads), maps.Clone(s.log.txWrites)
 	return r
 }
 
@@ -338,6 +347,7 @@ func refused(c Case, config Config, role Role, o *opening, start time.Time, why 
 	r := &Result{
 		Agent: config.Agent, ID: c.ID, Description: c.Description, Behavior: Failed, BehaviorClose: Failed,
 		Result: why.Error(), ResultClose: why.Error(), Started: start, Duration: time.Since(start).Milliseconds(), IsServer: role == Server,
+		Expectation: c.expectation(), ReportTime: c.limit != 0, OpenTimeout: errors.Is(why, os.ErrDeadlineExceeded),
 	}
 	if o != nil {
 		r.HTTPRequest, r.HTTPResponse = o.request, o.response
