@@ -33,7 +33,8 @@
 // `12.*.1` the first case of each kind of data, `*` everything. No pattern at all is everything. Sections 1 to 13 are the suite's, from
 // 20 on stand cases of our own:
 //
-//	20  what the suite leaves out of framing: masking, lengths that are not minimal, the end of the TCP connection
+//	20  what the suite leaves out of framing and text: masking, lengths that are not minimal, the end of the TCP connection,
+//	    letters of four octets
 //	21  permessage-deflate: the answer held against the offer (21.1 judges a server, 21.2 a client)
 //	22  permessage-deflate: messages as RFC 7692 allows and forbids them, and whether answers are deflated at all
 //
