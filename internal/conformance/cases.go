@@ -3,9 +3,11 @@ package conformance
 import (
 	_ "embed"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Role is which end of the connection the fuzzing peer is. The endpoint under test is the other one.
@@ -31,14 +33,37 @@ type Case struct {
 	Description string     // what is sent, and after the last colon what is expected
 	Allowed     []Behavior // allowed outcomes, the best first
 
-	closes closer // who starts the closing handshake
-	clean  bool   // a closing handshake is required: dropping the TCP connection is not enough
-	codes  []int  // close codes the endpoint may send; none at all is allowed too
-	roles  []Role // roles the peer can play it in
+	closes closer        // who starts the closing handshake
+	clean  bool          // a closing handshake is required: dropping the TCP connection is not enough
+	codes  []int         // close codes the endpoint may send; none at all is allowed too
+	roles  []Role        // roles the peer can play it in
+	limit  time.Duration // the suite's limit on the whole case, which the description tells; 0 is none
+}
+
+// stretch is how many times the suite's limit a case may take here, see "How the peer waits" in the package comment.
+const stretch = 6
+
+// within finds the suite's limit in a description.
+var within = regexp.MustCompile(`within (\d+) s$`)
+
+// time is how long the case may take: the suite's limit, stretched, or a minute where the suite has none.
+func (c Case) time() time.Duration {
+	if c.limit == 0 {
+		return time.Minute
+	}
+	return stretch * c.limit
+}
+
+// expectation is what the description says of the outcome, "" if it refers to another case.
+func (c Case) expectation() string {
+	if i := strings.LastIndex(c.Description, ": "); i >= 0 {
+		return c.Description[i+2:]
+	}
+	return ""
 }
 
 // Section is the first number of the id.
-func (c Case) Section() int { return number(c.ID)[0] }
+func (c Case) Section() int { return Numbers(c.ID)[0] }
 
 //go:embed cases.tsv
 var table string
@@ -101,6 +126,13 @@ func parseTable(text string) ([]Case, error) {
 		for b := range strings.SplitSeq(f[2], ",") {
 			c.Allowed = append(c.Allowed, Behavior(b))
 		}
+		if found := within.FindStringSubmatch(c.Description); found != nil {
+			seconds, err := strconv.Atoi(found[1])
+			if err != nil {
+				return nil, fmt.Errorf("conformance: limit of %s: %w", c.ID, err)
+			}
+			c.limit = time.Duration(seconds) * time.Second
+		}
 		switch f[3] {
 		case "us":
 			c.closes = byPeer
@@ -122,12 +154,13 @@ func parseTable(text string) ([]Case, error) {
 		}
 		cases = append(cases, c)
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int { return slices.Compare(number(a.ID), number(b.ID)) })
+	slices.SortStableFunc(cases, func(a, b Case) int { return slices.Compare(Numbers(a.ID), Numbers(b.ID)) })
 	return cases, nil
 }
 
-// number is the id as numbers, so that 2.10 stands behind 2.9.
-func number(id string) []int {
+// Numbers is the id of a case as its numbers, 2 and 10 for "2.10". slices.Compare puts ids in their order by them, so that 2.10 stands
+// behind 2.9, and the first is the section. There is at least one; a part that is no number is 0.
+func Numbers(id string) []int {
 	var n []int
 	for part := range strings.SplitSeq(id, ".") {
 		i, _ := strconv.Atoi(part)

@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"slices"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +59,36 @@ func TestTextCasesAgreeWithUTF8(t *testing.T) {
 			require.Equal(t, c.closes == byPeer, utf8.Valid(message), c.ID)
 		}
 	}
+}
+
+func TestLimitsAreTheSuites(t *testing.T) {
+	t.Parallel()
+	cases, err := parseTable(table)
+	require.NoError(t, err)
+	limits := map[string]time.Duration{
+		"9.1.1": 10, "9.1.2": 10, "9.1.3": 100, "9.2.1": 10, "9.2.2": 10, "9.2.3": 10, "9.2.4": 10, "9.2.5": 100, "9.3.1": 100,
+		"9.4.9": 100, "9.5.1": 1000, "9.6.6": 1000, "9.7.3": 60, "9.7.6": 480, "9.8.4": 120, "12.1.1": 60, "13.7.18": 480,
+		"1.1.1": 0, "10.1.1": 0,
+	}
+	for _, c := range cases {
+		if seconds, listed := limits[c.ID]; listed {
+			require.Equal(t, seconds*time.Second, c.limit, c.ID)
+			delete(limits, c.ID)
+		}
+		if section := c.Section(); section == 9 || section == 12 || section == 13 {
+			require.Equal(t, stretch*c.limit, c.time(), c.ID)
+			require.Positive(t, c.limit, c.ID)
+		}
+	}
+	require.Empty(t, limits)
+	require.Equal(t, time.Minute, Case{}.time())
+}
+
+func TestNumbersPutIdsInOrder(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []int{12, 1, 10}, Numbers("12.1.10"))
+	require.Equal(t, []int{0}, Numbers(""))
+	require.Negative(t, slices.Compare(Numbers("2.9"), Numbers("2.10")))
 }
 
 func TestMatch(t *testing.T) {

@@ -16,7 +16,6 @@ type direction struct {
 
 // agreement is permessage-deflate on one connection. The two directions may be used side by side, each by one goroutine.
 type agreement struct {
-	terms         terms
 	send, receive direction
 
 	deflater *flate.Writer

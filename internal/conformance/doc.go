@@ -33,7 +33,8 @@
 // `12.*.1` the first case of each kind of data, `*` everything. No pattern at all is everything. Sections 1 to 13 are the suite's, from
 // 20 on stand cases of our own:
 //
-//	20  what the suite leaves out of framing: masking, lengths that are not minimal, the end of the TCP connection
+//	20  what the suite leaves out of framing and text: masking, lengths that are not minimal, the end of the TCP connection,
+//	    letters of four octets
 //	21  permessage-deflate: the answer held against the offer (21.1 judges a server, 21.2 a client)
 //	22  permessage-deflate: messages as RFC 7692 allows and forbids them, and whether answers are deflated at all
 //
@@ -55,7 +56,8 @@
 // # How the peer waits
 //
 // Nothing here sleeps for an answer: a wait ends with the event, or after Config.Timeout in which not an octet moved. The suite's limits
-// on whole cases (10 seconds for a megabyte) are stretched to at least a minute, because they measure the machine as well.
+// on whole cases (10 seconds for four megabytes) stand in the table. They measure the machine as well, so each is stretched by the same
+// factor of 6, for machines that are busy or run with the race detector. A case without a limit of the suite's has a minute.
 //
 // # Reading the source
 //

@@ -11,12 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -41,6 +43,11 @@ type echo struct {
 	parts        [][]byte
 	waitingPongs [][]byte
 	begun        bool
+	sent         int // masked frames
+
+	sending sync.Mutex
+	closing bool            // our close frame is out
+	held    <-chan struct{} // how long the TCP connection is kept by "keeps the TCP connection"
 }
 
 var errDone = errors.New("the connection is over")
@@ -49,13 +56,38 @@ func (e *echo) has(fault string) bool { return e.fault == fault }
 
 // run echoes until the connection is over.
 func (e *echo) run() {
+	if e.has("pings all the time") {
+		over := make(chan struct{})
+		defer close(over)
+		go e.pingUntil(over)
+	}
 	for e.frame() == nil {
 	}
-	if e.has("keeps the TCP connection") {
-		_, _ = io.Copy(io.Discard, e.conn)
-		time.Sleep(2 * time.Second)
+	switch {
+	case e.has("keeps the TCP connection"):
+		go func() {
+			<-e.held
+			_ = e.conn.Close()
+		}()
+		return
+	case e.has("resets the TCP connection"):
+		_ = e.conn.(*net.TCPConn).SetLinger(0)
 	}
 	_ = e.conn.Close()
+}
+
+// pingUntil pings faster than any pause of the peer, and not behind a close frame.
+func (e *echo) pingUntil(over <-chan struct{}) {
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+			_ = e.send(9, nil)
+		}
+	}
 }
 
 func (e *echo) frame() error {
@@ -185,6 +217,16 @@ func textSoFar(p []byte) bool {
 	return true
 }
 
+// unfinished is the octets of the letter in which p ends too early, 0 if it ends with a whole one.
+func unfinished(p []byte) int {
+	for i := len(p) - 1; i >= 0 && i >= len(p)-3; i-- {
+		if utf8.RuneStart(p[i]) && !utf8.FullRune(p[i:]) {
+			return bits.LeadingZeros8(^p[i])
+		}
+	}
+	return 0
+}
+
 func (e *echo) ping(p []byte) error {
 	switch {
 	case e.has("answers no pings"):
@@ -209,6 +251,10 @@ func (e *echo) data(op byte, fin, compressed bool, p []byte) error {
 	}
 	e.parts = append(e.parts, p)
 	if !fin {
+		inside, picky := strings.CutPrefix(e.fault, "fails a fragment that ends inside ")
+		if picky && e.opcode == 1 && inside == fmt.Sprintf("%d octets", unfinished(slices.Concat(e.parts...))) {
+			return e.fail(1007)
+		}
 		return nil
 	}
 	switch {
@@ -241,6 +287,8 @@ func (e *echo) data(op byte, fin, compressed bool, p []byte) error {
 		message = message[:65535]
 	case e.has("corrupts octet 70000") && len(message) > 70000:
 		message[70000] ^= 1
+	case e.has("takes a byte order mark away"):
+		message = bytes.TrimPrefix(message, []byte("\uFEFF"))
 	case e.has("echoes twice"):
 		_ = e.send(opcode, message)
 	}
@@ -287,7 +335,7 @@ func (e *echo) close(p []byte) error {
 	}
 	if e.client { // the server ends the TCP connection
 		_, _ = io.Copy(io.Discard, e.r)
-	} else if !e.has("keeps the TCP connection") {
+	} else if !e.has("keeps the TCP connection") && !e.has("resets the TCP connection") {
 		e.hangUp()
 	}
 	return errDone
@@ -322,6 +370,12 @@ func (e *echo) hangUp() {
 }
 
 func (e *echo) send(op byte, p []byte) error {
+	e.sending.Lock()
+	defer e.sending.Unlock()
+	if op == 9 && e.closing {
+		return nil
+	}
+	e.closing = e.closing || op == 8
 	first := 0x80 | op
 	if op < 8 && e.deflate && !e.has("echoes uncompressed") {
 		first |= 0x40
@@ -342,9 +396,14 @@ func (e *echo) send(op byte, p []byte) error {
 	}
 	if mask != 0 {
 		key := []byte{1, 2, 3, 4}
-		if !e.has("always masks with the same key") {
+		switch {
+		case e.has("always masks with the same key"):
+		case e.has("masks two frames with the same key"):
+			key[0] = byte(e.sent / 2)
+		default:
 			_, _ = rand.Read(key)
 		}
+		e.sent++
 		b = append(b, key...)
 		p = slices.Clone(p)
 		for i := range p {

@@ -182,7 +182,7 @@ func (t terms) agree(server bool) *agreement {
 	up := direction{takeover: !t.clientNoTakeover, bits: window(t.clientBits)}
 	down := direction{takeover: !t.serverNoTakeover, bits: window(t.serverBits)}
 	if server {
-		return &agreement{terms: t, send: down, receive: up}
+		return &agreement{send: down, receive: up}
 	}
-	return &agreement{terms: t, send: up, receive: down}
+	return &agreement{send: up, receive: down}
 }

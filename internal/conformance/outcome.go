@@ -42,12 +42,14 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return json.Marshal(list)
 }
 
-// Result is the outcome of one case, with the names the suite gives its fields.
+// Result is the outcome of one case. The suite's fields have the names the suite gives them, all but trafficStats, which nobody counts
+// here; rxOctets and txOctets are ours.
 type Result struct {
 	Agent             string               `json:"agent"`
 	Case              int                  `json:"case"` // place in the list of the run, from 1
 	ID                string               `json:"id"`
 	Description       string               `json:"description"`
+	Expectation       string               `json:"expectation"` // the end of the description, "" where it names another case
 	Behavior          Behavior             `json:"behavior"`
 	BehaviorClose     Behavior             `json:"behaviorClose"`
 	Result            string               `json:"result"`      // why Behavior is what it is
@@ -56,11 +58,16 @@ type Result struct {
 	ExpectedClose     ExpectedClose        `json:"expectedClose"`
 	Received          []Event              `json:"received"`
 	Started           time.Time            `json:"started"`
-	Duration          int64                `json:"duration"` // in milliseconds
+	Duration          int64                `json:"duration"`   // in milliseconds
+	ReportTime        bool                 `json:"reportTime"` // the case is about how long it takes
 	ClosedByMe        bool                 `json:"closedByMe"`
 	FailedByMe        bool                 `json:"failedByMe"`
 	DroppedByMe       bool                 `json:"droppedByMe"`
 	WasClean          bool                 `json:"wasClean"`
+	NotClean          *string              `json:"wasNotCleanReason"` // nil if it was clean
+	OpenTimeout       bool                 `json:"wasOpenHandshakeTimeout"`
+	CloseTimeout      bool                 `json:"wasCloseHandshakeTimeout"`       // no close frame came back
+	DropTimeout       bool                 `json:"wasServerConnectionDropTimeout"` // the server kept the TCP connection after the closing handshake
 	LocalCloseCode    *int                 `json:"localCloseCode"`
 	LocalCloseReason  *string              `json:"localCloseReason"`
 	RemoteCloseCode   *int                 `json:"remoteCloseCode"`
@@ -70,7 +77,11 @@ type Result struct {
 	HTTPResponse      string               `json:"httpResponse"`
 	RxOctets          int64                `json:"rxOctets"` // octets after the opening handshake
 	TxOctets          int64                `json:"txOctets"`
-	RxFrames          map[int]int          `json:"rxFrameStats"` // frames by opcode
+	RxReads           map[int]int          `json:"rxOctetStats"`  // reads by their octets
+	TxWrites          map[int]int          `json:"txOctetStats"`  // writes by their octets
+	CreateStats       bool                 `json:"createStats"`   // true: the four Stats were counted
+	CreateWirelog     bool                 `json:"createWirelog"` // true: Wirelog was kept
+	RxFrames          map[int]int          `json:"rxFrameStats"`  // frames by opcode
 	TxFrames          map[int]int          `json:"txFrameStats"`
 	Wirelog           [][]any              `json:"wirelog"` // the first frames and octets, cut
 }

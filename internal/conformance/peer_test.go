@@ -29,11 +29,12 @@ func playServer(t *testing.T, fault string, compression bool, config conformance
 				return
 			}
 			go func() {
-				e := &echo{conn: conn, fault: fault}
-				if e.accept(compression) == nil {
-					e.run()
+				e := &echo{conn: conn, fault: fault, held: t.Context().Done()}
+				if e.accept(compression) != nil {
+					_ = conn.Close()
+					return
 				}
-				_ = conn.Close()
+				e.run()
 			}()
 		}
 	})
@@ -58,6 +59,7 @@ func playClient(t *testing.T, fault string, compression bool, config conformance
 			for i := range todo {
 				e, err := dial(base+"/runCase?case="+strconv.Itoa(i)+"&agent="+url.QueryEscape("echo"), fault, compression)
 				if err == nil {
+					e.held = t.Context().Done()
 					e.run()
 				}
 			}
@@ -117,4 +119,50 @@ func TestHealthyEndpointPasses(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestResultTellsWhatTimedOut(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fault              string
+		close, drop, timed bool
+	}{
+		{"", false, false, false},
+		{"does nothing about close frames", true, false, true},
+		{"keeps the TCP connection", false, true, true},
+	} {
+		t.Run(c.fault, func(t *testing.T) {
+			t.Parallel()
+			config := conformance.Config{Cases: []string{"1.1.2"}, Timeout: 200 * time.Millisecond}
+			if c.fault == "" {
+				config.Timeout = 30 * time.Second
+			}
+			r := playServer(t, c.fault, false, config)["1.1.2"]
+			require.Equal(t, c.close, r.CloseTimeout)
+			require.Equal(t, c.drop, r.DropTimeout)
+			require.False(t, r.OpenTimeout)
+			require.Equal(t, c.timed, r.NotClean != nil)
+			require.Equal(t, c.timed, !r.WasClean)
+			require.NotEmpty(t, r.RxReads)
+			octets := 0
+			for size, count := range r.TxWrites {
+				octets += size * count
+			}
+			require.EqualValues(t, r.TxOctets, octets)
+		})
+	}
+}
+
+func TestResultTellsThatTheOpeningHandshakeTimedOut(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	report, err := conformance.RunClient(t.Context(), conformance.Config{
+		URL: "ws://" + listener.Addr().String(), Cases: []string{"1.1.1", "9.1.1"}, Timeout: 100 * time.Millisecond,
+	})
+	require.NoError(t, err)
+	require.True(t, report["server"]["1.1.1"].OpenTimeout)
+	require.False(t, report["server"]["1.1.1"].ReportTime)
+	require.True(t, report["server"]["9.1.1"].ReportTime)
 }

@@ -3,23 +3,14 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 )
 
 // Report holds the results of a run, by agent and by id of the case.
 type Report map[string]map[string]*Result
-
-// Results lists the results of an agent in the order of their ids.
-func (r Report) Results(agent string) []*Result {
-	return slices.SortedFunc(maps.Values(r[agent]), func(a, b *Result) int {
-		return slices.Compare(number(a.ID), number(b.ID))
-	})
-}
 
 // indexEntry is one case in index.json.
 type indexEntry struct {

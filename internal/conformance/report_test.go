@@ -33,10 +33,16 @@ func TestReportIsWrittenAsTheSuiteDoes(t *testing.T) {
 	var one map[string]any
 	require.NoError(t, json.Unmarshal(text, &one))
 	require.Equal(t, []any{[]any{"message", "a\uFFFD", true}, []any{"pong", "b"}}, one["received"])
-
-	var ids []string
-	for _, r := range report.Results("My Server/2") {
-		ids = append(ids, r.ID)
+	for _, name := range suiteNames {
+		require.Contains(t, one, name)
 	}
-	require.Equal(t, []string{"1.1.1", "2.9", "2.10"}, ids)
+}
+
+// suiteNames are the fields of a report of the suite, but for trafficStats, which only its sections 12 and 13 have.
+var suiteNames = []string{
+	"agent", "behavior", "behaviorClose", "case", "closedByMe", "createStats", "createWirelog", "description", "droppedByMe", "duration",
+	"expectation", "expected", "expectedClose", "failedByMe", "httpRequest", "httpResponse", "id", "isServer", "localCloseCode",
+	"localCloseReason", "received", "remoteCloseCode", "remoteCloseReason", "reportTime", "result", "resultClose", "rxFrameStats",
+	"rxOctetStats", "started", "txFrameStats", "txOctetStats", "wasClean", "wasCloseHandshakeTimeout", "wasNotCleanReason",
+	"wasOpenHandshakeTimeout", "wasServerConnectionDropTimeout", "wirelog",
 }

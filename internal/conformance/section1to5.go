@@ -71,7 +71,7 @@ func reserved() map[string]maker {
 			play{frames: []frame{{fin: true, opcode: opcode + 1, payload: []byte("reserved opcode")}}},
 			between(frame{fin: true, opcode: opcode + 2}, atOnce),
 			between(frame{fin: true, opcode: opcode + 3, payload: []byte(hello)}, atOnce),
-			between(frame{fin: true, opcode: opcode + 4, payload: []byte(hello)}, atOnce),
+			between(frame{fin: true, opcode: opcode + 4, payload: []byte(hello)}, octetWise),
 		)
 	}
 	return all

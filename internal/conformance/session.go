@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"time"
 )
@@ -14,13 +15,12 @@ import (
 // play is how a case goes: what is sent, and what the endpoint is to answer. How it is to close stands in the table.
 type play struct {
 	frames    []frame
-	pieces    int     // how the frames are cut into writes
-	want      []Event // for OK
-	orWant    []Event // for NON-STRICT, where the case has that
-	limit     time.Duration
+	pieces    int              // how the frames are cut into writes
+	want      []Event          // for OK
+	orWant    []Event          // for NON-STRICT, where the case has that
 	run       func(s *session) // instead of sending frames, if set
 	extension *negotiation     // permessage-deflate in the opening handshake, nil is none
-	lingering bool             // as a server, the client is asked to end its side of the TCP connection
+	lingering bool             // the endpoint is asked to end its side of the TCP connection, and not by a reset
 }
 
 // session is one case on one connection.
@@ -37,8 +37,10 @@ type session struct {
 	verdict  Behavior // given by a script, "" leaves it to the events
 	why      string
 	received []Event
-	looking  bool // a script looks at what comes itself
-	failed   bool // something is wrong already: no need to wait for the rest
+	looking  bool   // a script looks at what comes itself
+	failed   bool   // something is wrong already: no need to wait for the rest
+	inFrame  bool   // a frame of ours is half written: nothing may go between, and pings wait
+	ponging  []byte // payload of the last ping that came meanwhile, nil is none
 
 	local, remote               *closed // the close frames of both sides
 	closedByUs                  bool    // our close frame came first
@@ -48,11 +50,8 @@ type session struct {
 }
 
 func newSession(c Case, p play, config Config, role Role, conn net.Conn, br *bufio.Reader, o *opening, ext *agreement) *session {
-	if p.limit < time.Minute {
-		p.limit = time.Minute
-	}
 	s := &session{Case: c, play: p, config: config, role: role, ext: ext, open: o, start: time.Now()}
-	s.wire = newWire(conn, br, role == Server, ext, config.Timeout)
+	s.wire = newWire(conn, br, role == Server, ext, config.Timeout, s.start.Add(c.time()))
 	return s
 }
 
@@ -70,6 +69,7 @@ func (s *session) conduct() *Result {
 	}
 	s.settle()
 	s.hangUp()
+	s.judgeEnd()
 	return s.result()
 }
 
@@ -147,16 +147,29 @@ func (s *session) hangUp() {
 	}
 }
 
+// judgeEnd holds the end of the TCP connection against a case that is about it.
+func (s *session) judgeEnd() {
+	if s.lingering && s.over != nil && !errors.Is(s.over.err, io.EOF) {
+		s.conclude(Failed, "the TCP connection ended with an error instead of an end of the stream: %v", s.over.err)
+	}
+}
+
 // step takes in the next thing that happens, and reports false if nothing did.
-func (s *session) step(timeout time.Duration) bool {
-	item, err := s.next(timeout, s.start.Add(s.limit))
+func (s *session) step(timeout time.Duration) bool { return s.stepUntil(timeout, s.deadline) }
+
+// stepUntil is step with a deadline ahead of that of the case.
+func (s *session) stepUntil(timeout time.Duration, deadline time.Time) bool {
+	item, err := s.next(timeout, deadline)
 	if err != nil {
 		return false
 	}
 	switch item := item.(type) {
 	case Event:
 		if item.Kind == "ping" { // unasked, but everybody may ping
-			if s.local == nil {
+			switch {
+			case s.inFrame: // only the last one needs an answer (section 5.5.3)
+				s.ponging = append([]byte{}, item.Payload...)
+			case s.local == nil:
 				_ = s.send(atOnce, pong(string(item.Payload)))
 			}
 			break
@@ -297,9 +310,16 @@ func (s *session) result() *Result {
 		Received:      append([]Event{}, s.received...),
 		Started:       s.start, Duration: time.Since(s.start).Milliseconds(),
 		ClosedByMe: s.closedByUs, FailedByMe: s.failed || s.timedOut, DroppedByMe: s.dropped, WasClean: s.wasClean,
+		CloseTimeout: s.timedOut && s.local != nil && s.remote == nil,
+		DropTimeout:  s.timedOut && s.local != nil && s.remote != nil && s.role == Client,
+		Expectation:  s.expectation(), ReportTime: s.limit != 0, CreateStats: true, CreateWirelog: true,
 		IsServer:    s.role == Server,
 		HTTPRequest: s.open.request, HTTPResponse: s.open.response,
 		RxOctets: s.log.rxOctets.Load(), TxOctets: s.log.txOctets.Load(),
+	}
+	if !s.wasClean && s.unclean != "" {
+		why := s.unclean
+		r.NotClean = &why
 	}
 	if slices.Contains(s.Allowed, NonStrict) {
 		r.Expected[NonStrict] = append([]Event{}, s.orWant...)
@@ -311,6 +331,7 @@ func (s *session) result() *Result {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	r.RxFrames, r.TxFrames, r.Wirelog = maps.Clone(s.log.rxFrames), maps.Clone(s.log.txFrames), slices.Clone(s.log.entries)
+	r.RxReads, r.TxWrites = maps.Clone(s.log.rxReads), maps.Clone(s.log.txWrites)
 	return r
 }
 
@@ -326,6 +347,7 @@ func refused(c Case, config Config, role Role, o *opening, start time.Time, why 
 	r := &Result{
 		Agent: config.Agent, ID: c.ID, Description: c.Description, Behavior: Failed, BehaviorClose: Failed,
 		Result: why.Error(), ResultClose: why.Error(), Started: start, Duration: time.Since(start).Milliseconds(), IsServer: role == Server,
+		Expectation: c.expectation(), ReportTime: c.limit != 0, OpenTimeout: errors.Is(why, os.ErrDeadlineExceeded),
 	}
 	if o != nil {
 		r.HTTPRequest, r.HTTPResponse = o.request, o.response

@@ -24,12 +24,13 @@ const (
 
 // wire is an open WebSocket connection below the rules: it sends whatever it is told, and collects what comes in.
 type wire struct {
-	conn    net.Conn
-	server  bool // the peer is the server
-	timeout time.Duration
-	log     *wirelog
-	in      *inbound
-	moved   atomic.Int64 // time of the last octet in or out, in Unix nanoseconds
+	conn     net.Conn
+	server   bool          // the peer is the server
+	timeout  time.Duration // longest wait without an octet moving
+	deadline time.Time     // end of the case, at which every wait and every write is given up
+	log      *wirelog
+	in       *inbound
+	moved    atomic.Int64 // time of the last octet in or out, in Unix nanoseconds
 
 	mu    sync.Mutex
 	queue []any         // what came in and nobody took yet
@@ -37,8 +38,8 @@ type wire struct {
 }
 
 // newWire starts to read from the connection. br holds what came behind the opening handshake.
-func newWire(conn net.Conn, br *bufio.Reader, server bool, ext *agreement, timeout time.Duration) *wire {
-	w := &wire{conn: conn, server: server, timeout: timeout, log: newWirelog(), wake: make(chan struct{}, 1)}
+func newWire(conn net.Conn, br *bufio.Reader, server bool, ext *agreement, timeout time.Duration, deadline time.Time) *wire {
+	w := &wire{conn: conn, server: server, timeout: timeout, deadline: deadline, log: newWirelog(), wake: make(chan struct{}, 1)}
 	w.touch()
 	w.in = &inbound{r: bufio.NewReaderSize(&counted{br, w}, blockWrite), server: server, ext: ext, log: w.log}
 	go w.read()
@@ -83,9 +84,16 @@ func (w *wire) read() {
 // errSilence is the end of a wait in which nothing came.
 var errSilence = errors.New("nothing came")
 
-// next takes the next item off the queue. It waits until no octet moved for the timeout, or until the deadline.
+// next takes the next item off the queue. It waits until no octet moved for the timeout, or until the deadline, behind which it takes
+// nothing any more: an endpoint that pings for ever must not keep a case for ever.
 func (w *wire) next(timeout time.Duration, deadline time.Time) (any, error) {
+	if deadline.After(w.deadline) {
+		deadline = w.deadline
+	}
 	start := time.Now()
+	if !start.Before(deadline) {
+		return nil, errSilence
+	}
 	for {
 		w.mu.Lock()
 		if len(w.queue) > 0 {
@@ -167,15 +175,20 @@ func (w *wire) chop(p []byte, size int) error {
 func (w *wire) write(p []byte, chopped bool) error {
 	for len(p) > 0 {
 		n := min(len(p), blockWrite)
-		// An endpoint may stop reading for as long as it is still sending: only when nothing moves at all it hangs.
+		// An endpoint may stop reading for as long as it is still sending: only when nothing moves at all it hangs. One that sends
+		// and never reads has until the end of the case.
 		w.log.tx(p[:n], chopped)
 		for done := 0; done < n; {
-			if err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+			end := time.Now().Add(w.timeout)
+			if end.After(w.deadline) {
+				end = w.deadline
+			}
+			if err := w.conn.SetWriteDeadline(end); err != nil {
 				return err
 			}
 			k, err := w.conn.Write(p[done:n])
 			done += k
-			silent := time.Since(time.Unix(0, w.moved.Load())) >= w.timeout
+			silent := time.Since(time.Unix(0, w.moved.Load())) >= w.timeout || !time.Now().Before(w.deadline)
 			if k > 0 {
 				w.touch()
 			}

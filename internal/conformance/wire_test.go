@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestSendsInPieces(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := &recorder{}
-			w := &wire{conn: r, server: true, timeout: time.Minute, log: newWirelog()}
+			w := &wire{conn: r, server: true, timeout: time.Minute, deadline: time.Now().Add(time.Hour), log: newWirelog()}
 			require.NoError(t, w.send(c.pieces, frames...))
 			var got []int
 			for _, p := range r.writes {
@@ -68,7 +69,7 @@ func TestNextWaitsForOctetsOrSilence(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
 	defer func() { _ = ours.Close() }()
-	w := newWire(ours, bufio.NewReader(ours), false, nil, time.Minute)
+	w := newWire(ours, bufio.NewReader(ours), false, nil, time.Minute, time.Now().Add(time.Hour))
 	_, err := w.next(time.Millisecond, time.Now().Add(time.Hour))
 	require.ErrorIs(t, err, errSilence)
 	_, err = w.next(time.Hour, time.Now().Add(time.Millisecond))
@@ -90,10 +91,33 @@ func TestWriteGivesUpOnAnEndpointThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
 	defer func() { _ = theirs.Close() }()
-	w := &wire{conn: ours, server: true, timeout: 10 * time.Millisecond, log: newWirelog()}
+	w := &wire{conn: ours, server: true, timeout: 10 * time.Millisecond, deadline: time.Now().Add(time.Hour), log: newWirelog()}
 	require.Error(t, w.send(atOnce, text("Hello")))
 	require.NoError(t, ours.Close())
 	require.True(t, errors.Is(w.send(atOnce, text("Hello")), io.ErrClosedPipe))
+}
+
+// A peer that pings and never reads moves octets all the time.
+func TestWriteEndsWithTheCase(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer func() { _ = theirs.Close() }()
+	defer func() { _ = ours.Close() }()
+	go func() {
+		for {
+			if _, err := theirs.Write(unhex("8900")); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	deadline := time.Now().Add(300 * time.Millisecond)
+	w := newWire(ours, bufio.NewReader(ours), false, nil, 100*time.Millisecond, deadline)
+	require.ErrorIs(t, w.send(atOnce, text("Hello")), os.ErrDeadlineExceeded)
+	require.False(t, time.Now().Before(deadline), "while octets move, the case has its time")
+	require.ErrorIs(t, w.send(atOnce, text("Hello")), os.ErrDeadlineExceeded)
+	_, err := w.next(time.Minute, time.Now().Add(time.Hour))
+	require.ErrorIs(t, err, errSilence, "pings are waiting, and the case is over")
 }
 
 func TestWirelogIsBounded(t *testing.T) {

@@ -16,11 +16,13 @@ type wirelog struct {
 	mu                 sync.Mutex
 	entries            [][]any
 	rxFrames, txFrames map[int]int
+	rxReads, txWrites  map[int]int      // by their octets
 	keys               map[[4]byte]bool // masking keys of the first frames that came
+	masked             int              // how many frames these were
 }
 
 func newWirelog() *wirelog {
-	return &wirelog{rxFrames: map[int]int{}, txFrames: map[int]int{}, keys: map[[4]byte]bool{}}
+	return &wirelog{rxFrames: map[int]int{}, txFrames: map[int]int{}, rxReads: map[int]int{}, txWrites: map[int]int{}, keys: map[[4]byte]bool{}}
 }
 
 func (l *wirelog) add(entry ...any) {
@@ -41,12 +43,18 @@ func (l *wirelog) note(entry ...any) {
 
 func (l *wirelog) rx(p []byte) {
 	l.rxOctets.Add(int64(len(p)))
-	l.note("RO", cutHex(p))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rxReads[len(p)]++
+	l.add("RO", cutHex(p))
 }
 
 func (l *wirelog) tx(p []byte, chopped bool) {
 	l.txOctets.Add(int64(len(p)))
-	l.note("TO", cutHex(p), chopped)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.txWrites[len(p)]++
+	l.add("TO", cutHex(p), chopped)
 }
 
 func (l *wirelog) rxFrame(h header, payload []byte) {
@@ -58,6 +66,7 @@ func (l *wirelog) rxFrame(h header, payload []byte) {
 		key = hex.EncodeToString(h.key[:])
 		if len(l.keys) < maxWirelog {
 			l.keys[h.key] = true
+			l.masked++
 		}
 	}
 	l.add("RF", printable(payload), h.opcode, h.fin, h.rsv, h.masked, key)
@@ -74,11 +83,11 @@ func (l *wirelog) txFrame(f frame, key []byte, pieces int) {
 	l.add("TF", printable(f.payload), f.opcode, f.fin, f.rsv, mask, nil, pieces, false)
 }
 
-// differentKeys counts the masking keys.
-func (l *wirelog) differentKeys() int {
+// maskingKeys counts the masked frames and the different keys they came with.
+func (l *wirelog) maskingKeys() (frames, different int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.keys)
+	return l.masked, len(l.keys)
 }
 
 func cutHex(p []byte) string {
