@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/duplexkit/websocket/internal/conformance"
@@ -201,15 +200,7 @@ func because(is, should conformance.Behavior, reason string) string {
 
 // compareIDs orders ids by their numbers: 2.10 stands behind 2.9.
 func compareIDs(a, b string) int {
-	return slices.Compare(numbers(a), numbers(b))
+	return slices.Compare(conformance.Numbers(a), conformance.Numbers(b))
 }
 
-func numbers(id string) (n []int) {
-	for part := range strings.SplitSeq(id, ".") {
-		i, _ := strconv.Atoi(part)
-		n = append(n, i)
-	}
-	return n
-}
-
-func section(id string) int { return numbers(id)[0] }
+func section(id string) int { return conformance.Numbers(id)[0] }
