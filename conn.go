@@ -48,8 +48,8 @@ type Options struct {
 	Compression *Compression
 }
 
-// buffers are the sizes that Upgrader and Dialer take besides Options.
-type buffers struct {
+// bufferOptions are the sizes that Upgrader and Dialer take besides Options.
+type bufferOptions struct {
 	read, write int        // bytes; 0 is 4096
 	pool        BufferPool // where a NextWriter borrows its buffer; nil is a pool of our own
 }
@@ -109,10 +109,10 @@ type Conn struct {
 // speak permessage-deflate yet.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
-	return newConn(nc, n, opts, buffers{})
+	return newConn(nc, n, opts, bufferOptions{})
 }
 
-func newConn(nc net.Conn, n Negotiated, opts Options, b buffers) *Conn {
+func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 	early := n.Buffered
 	n.Buffered = nil
 	n.Compression = nil

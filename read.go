@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
 	"os"
-	"sync"
 
 	"github.com/duplexkit/websocket/internal/utf8"
 	"github.com/duplexkit/websocket/internal/xor"
@@ -107,7 +105,7 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 		p, _, err = r.gather(make([]byte, 0, r.left))
 		return messageType, p, err
 	}
-	var buf *gatherBuffer // none before there are bytes for it
+	var buf *buffer // none before there are bytes for it
 	for {
 		gathered, need, err := r.gather(p)
 		if need == 0 {
@@ -115,7 +113,7 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 			buf.giveBack()
 			return messageType, p, err
 		}
-		larger := borrowGatherBuffer(len(gathered) + need)
+		larger := borrowBuffer(len(gathered) + need)
 		p = append(larger.b, gathered...)
 		buf.giveBack()
 		buf = larger
@@ -156,39 +154,6 @@ func (r *reader) gather(dst []byte) (p []byte, need int, err error) {
 		}
 	}
 	return dst, 0, nil
-}
-
-// A gatherBuffer is where a message gathers until its length is known. The pools
-// keep buffers by size, which is a power of two, so that a message never sits in
-// one that a much larger message has left behind.
-type gatherBuffer struct{ b []byte } // of length 0
-
-const (
-	minGather = 9  // the smallest buffer is 1<<9 bytes
-	maxGather = 20 // the largest that is kept is 1<<20
-
-	maxPooled = 1 << maxGather // the largest buffer, in bytes, that is kept for other messages
-)
-
-var gatherPools [maxGather - minGather + 1]sync.Pool
-
-// borrowGatherBuffer returns an empty buffer with room for at least n bytes.
-func borrowGatherBuffer(n int) *gatherBuffer {
-	class := max(bits.Len(uint(n-1)), minGather)
-	if class > maxGather {
-		return &gatherBuffer{make([]byte, 0, n)}
-	}
-	if buf, ok := gatherPools[class-minGather].Get().(*gatherBuffer); ok {
-		return buf
-	}
-	return &gatherBuffer{make([]byte, 0, 1<<class)}
-}
-
-// giveBack leaves the buffer, if there is one, to other messages.
-func (buf *gatherBuffer) giveBack() {
-	if buf != nil && cap(buf.b) <= maxPooled {
-		gatherPools[bits.Len(uint(cap(buf.b)))-1-minGather].Put(buf)
-	}
 }
 
 // read reads from the message at hand. The error is io.EOF at its end.

@@ -930,22 +930,6 @@ func BenchmarkReaderMessage(b *testing.B) {
 
 var benchDst = make([]byte, 0, 64<<10)
 
-// A buffer that a large message left behind is not lent to a small one.
-func TestGatherBuffers(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ need, size int }{
-		{1, 512}, {512, 512}, {513, 1024}, {4096, 4096}, {4097, 8192}, {1 << 20, 1 << 20}, {1<<20 + 1, 1<<20 + 1},
-	} {
-		for range 2 {
-			buf := borrowGatherBuffer(tc.need)
-			require.Equal(t, tc.size, cap(buf.b))
-			require.Empty(t, buf.b)
-			buf.giveBack()
-		}
-	}
-	(*gatherBuffer)(nil).giveBack() // nothing to give
-}
-
 // A large buffer that came with the handshake goes when it is used up.
 func TestReaderLetsGoOfEarlyBytes(t *testing.T) {
 	t.Parallel()

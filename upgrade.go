@@ -241,7 +241,7 @@ func (u *Upgrader) open(nc net.Conn, response []byte, n Negotiated) (*Conn, erro
 		nc.Close()
 		return nil, err
 	}
-	return newConn(nc, n, u.Options, buffers{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool}), nil
+	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool}), nil
 }
 
 // handshakeDeadline is when the rest of a handshake must be over.

@@ -1,0 +1,39 @@
+package websocket
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// A buffer is memory that a message borrows while it is under way. The pools keep
+// buffers by size, which is a power of two, so that a message never sits in one
+// that a much larger message has left behind.
+type buffer struct{ b []byte } // of length 0
+
+const (
+	minBuffer = 9  // the smallest has 1<<9 bytes
+	maxBuffer = 20 // the largest that is kept for other messages has 1<<20
+
+	maxPooled = 1 << maxBuffer
+)
+
+var bufferPools [maxBuffer - minBuffer + 1]sync.Pool
+
+// borrowBuffer returns an empty buffer with room for at least n bytes.
+func borrowBuffer(n int) *buffer {
+	class := max(bits.Len(uint(max(n, 1)-1)), minBuffer)
+	if class > maxBuffer {
+		return &buffer{make([]byte, 0, n)}
+	}
+	if buf, ok := bufferPools[class-minBuffer].Get().(*buffer); ok {
+		return buf
+	}
+	return &buffer{make([]byte, 0, 1<<class)}
+}
+
+// giveBack leaves the buffer, if there is one, to other messages.
+func (buf *buffer) giveBack() {
+	if buf != nil && cap(buf.b) <= maxPooled {
+		bufferPools[bits.Len(uint(cap(buf.b)))-1-minBuffer].Put(buf)
+	}
+}
