@@ -400,6 +400,127 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 	return n, nil
 }
 
+// What expandFast may read and write beyond what it uses: two loads of 8 bytes of
+// which the first uses 7, and a match that is copied in steps of 16 bytes after
+// two literals.
+const (
+	fastInput  = 16
+	fastOutput = 258 + 2 + 16
+)
+
+// expandFast is expand where there is payload and room in plenty. It stops when
+// there is not, or in front of what is seldom and left to expand: the end of the
+// block, what is wrong, and a match from the history that is not in one piece.
+func (i *Inflater) expandFast(buf []byte, w, base int, src []byte) (_, n int) {
+	var (
+		t          = i.tables
+		bits, nbit = i.bits, i.nbit
+		ring       = i.history.ring
+	)
+	for len(src)-n >= fastInput && len(buf)-w >= fastOutput {
+		bits |= binary.LittleEndian.Uint64(src[n:]) << (nbit & 63)
+		n += int((63 - nbit) >> 3)
+		nbit |= 56
+
+		// Up to three literals, of at most litBits bits each.
+		e := t.lit[bits&t.litMask]
+		if e.literal() {
+			bits >>= e.bits()
+			nbit -= e.bits()
+			buf[w] = byte(e.value())
+			w++
+			e = t.lit[bits&t.litMask]
+			if e.literal() {
+				bits >>= e.bits()
+				nbit -= e.bits()
+				buf[w] = byte(e.value())
+				w++
+				e = t.lit[bits&t.litMask]
+				if e.literal() {
+					bits >>= e.bits()
+					nbit -= e.bits()
+					buf[w] = byte(e.value())
+					w++
+					continue
+				}
+			}
+			bits |= binary.LittleEndian.Uint64(src[n:]) << (nbit & 63)
+			n += int((63 - nbit) >> 3)
+			nbit |= 56
+		}
+
+		// A match, of 48 bits at most, or a literal with a long code.
+		rest, nrest := bits, nbit
+		if e.special() {
+			if !e.subtable() {
+				break
+			}
+			rest >>= e.bits()
+			nrest -= e.bits()
+			e = t.lit[e.value()+uint32(rest&(1<<e.codeBits()-1))]
+			if e.literal() {
+				bits, nbit = rest>>e.bits(), nrest-e.bits()
+				buf[w] = byte(e.value())
+				w++
+				continue
+			}
+			if e.special() {
+				break
+			}
+		}
+		length := int(e.value() + e.extra(rest))
+		rest >>= e.bits()
+		nrest -= e.bits()
+		e = t.dist[rest&t.distMask]
+		if e.special() {
+			if !e.subtable() {
+				break
+			}
+			rest >>= e.bits()
+			nrest -= e.bits()
+			e = t.dist[e.value()+uint32(rest&(1<<e.codeBits()-1))]
+			if e.special() {
+				break
+			}
+		}
+		distance := int(e.value() + e.extra(rest))
+		rest >>= e.bits()
+		nrest -= e.bits()
+
+		back := distance - (w - base)
+		if back > 0 {
+			// The history has it, or at least its beginning.
+			start := (i.history.head - back) & (len(ring) - 1)
+			if back > i.history.held || length > back || start+length+16 > len(ring) {
+				break
+			}
+			if back > i.history.own {
+				i.reached = true
+			}
+			for k := 0; k < length; k += 16 {
+				copy16(buf[w+k:], ring[start+k:])
+			}
+		} else if distance >= 16 {
+			for k := 0; k < length; k += 16 {
+				copy16(buf[w+k:], buf[w+k-distance:])
+			}
+		} else {
+			copyNear(buf, w, distance, length)
+		}
+		w += length
+		bits, nbit = rest, nrest
+	}
+	i.bits, i.nbit = bits, nbit
+	return w, n
+}
+
+// copy16 copies 16 bytes.
+func copy16(dst, src []byte) {
+	a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+	binary.LittleEndian.PutUint64(dst, a)
+	binary.LittleEndian.PutUint64(dst[8:], b)
+}
+
 // expand expands the symbols of a block: from src to buf[w:], with the output
 // since the last Commit at buf[base:w]. It returns where the next byte of output
 // goes, how much of src was used, and whether the block has ended.
@@ -416,6 +537,11 @@ func (i *Inflater) expand(buf []byte, w, base int, src []byte) (_, n int, ended 
 			if i.length > 0 {
 				return w, n, false, io.ErrShortBuffer
 			}
+		}
+		if len(src)-n >= fastInput && len(buf)-w >= fastOutput {
+			var k int
+			w, k = i.expandFast(buf, w, base, src[n:])
+			n += k
 		}
 		n += i.fill(src[n:], 48)
 
@@ -494,5 +620,32 @@ func copyWithin(p []byte, w, distance int) {
 	from := w - distance
 	for w < len(p) {
 		w += copy(p[w:], p[from:w]) // twice as much with every turn
+	}
+}
+
+// copyNear is copyWithin for n bytes behind w with a distance of less than 16. It
+// may write 15 bytes more.
+func copyNear(buf []byte, w, distance, n int) {
+	if distance >= 8 {
+		for k := 0; k < n; k += 8 {
+			binary.LittleEndian.PutUint64(buf[w+k:], binary.LittleEndian.Uint64(buf[w+k-distance:]))
+		}
+		return
+	}
+	if distance == 1 {
+		fill := uint64(buf[w-1]) * 0x0101010101010101
+		for k := 0; k < n; k += 8 {
+			binary.LittleEndian.PutUint64(buf[w+k:], fill)
+		}
+		return
+	}
+	// Eight bytes one by one, and there is a multiple of the distance that allows
+	// for steps of eight bytes.
+	for k := w; k < w+8; k++ {
+		buf[k] = buf[k-distance]
+	}
+	period := distance * (7/distance + 1)
+	for k := 8; k < n; k += 8 {
+		binary.LittleEndian.PutUint64(buf[w+k:], binary.LittleEndian.Uint64(buf[w+k-period:]))
 	}
 }
