@@ -1,0 +1,56 @@
+package deflate
+
+import "math/bits"
+
+// minHistory is the least that is kept of what was received, in bytes. It is a
+// power of two.
+const minHistory = 512
+
+// inflateHistory is the end of what was received before the output that Inflate is
+// shown. It is a ring, as a buffer that is moved up when it is full needs either
+// twice the memory or, with a message of 100 bytes, a move of 32 KiB.
+type inflateHistory struct {
+	window int    // bytes that are held at most, a power of two
+	ring   []byte // of a length that is a power of two; nil before there is anything to hold
+	head   int    // where the next byte goes
+	held   int    // bytes that were put there
+	own    int    // those of them that the message under way has given
+}
+
+// add appends p to the history.
+func (h *inflateHistory) add(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	p = p[max(0, len(p)-h.window):]
+	if need := min(h.held+len(p), h.window); need > len(h.ring) {
+		h.grow(max(minHistory, 1<<bits.Len(uint(need-1))))
+	}
+	n := copy(h.ring[h.head:], p)
+	copy(h.ring, p[n:])
+	h.head = (h.head + len(p)) & (len(h.ring) - 1)
+	h.held = min(h.held+len(p), len(h.ring))
+}
+
+// grow makes the ring larger.
+func (h *inflateHistory) grow(size int) {
+	ring := make([]byte, size)
+	h.read(ring[:h.held], h.held)
+	h.ring, h.head = ring, h.held
+}
+
+// read fills p with what was received, beginning back bytes ago. There must be as
+// many as that, and p must not be longer.
+func (h *inflateHistory) read(p []byte, back int) {
+	if len(p) == 0 {
+		return
+	}
+	start := (h.head - back) & (len(h.ring) - 1)
+	n := copy(p, h.ring[start:])
+	copy(p[n:], h.ring)
+}
+
+// drop gives the memory up.
+func (h *inflateHistory) drop() {
+	h.ring, h.head, h.held, h.own = nil, 0, 0, 0
+}
