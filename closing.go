@@ -41,6 +41,7 @@ func (c *Conn) over(cause error) {
 		}
 	}
 	c.mu.Unlock()
+	c.idle.stop()
 }
 
 // killed returns why we closed the network connection, nil if we did not.

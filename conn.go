@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/duplexkit/websocket/internal/deflate"
 )
 
 // Options are what an Upgrader and a Dialer share. The zero value works and is
@@ -43,8 +45,9 @@ type Options struct {
 	// otherwise fail the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
 
-	// Compression holds terms for permessage-deflate. This version does not
-	// speak that extension yet: messages are not compressed.
+	// Compression turns permessage-deflate (RFC 7692) on, on these terms;
+	// &Compression{} is a good choice where messages are small and alike. nil
+	// leaves it to EnableCompression. The peer has to support it too.
 	Compression *Compression
 }
 
@@ -91,6 +94,7 @@ type Conn struct {
 	handlers     handlers
 	keepalive    keepalive
 	pings        pings
+	idle         idle
 
 	mu        sync.Mutex
 	cause     error           // why the connection is at its end, nil before
@@ -105,8 +109,8 @@ type Conn struct {
 // NewConn returns a connection on nc, for which the opening handshake was done
 // elsewhere with the outcome n. It is for servers and transports that net/http
 // does not know. The Conn owns nc from now on, and clears its deadlines;
-// n.Buffered is copied. n.Compression is dropped, since this version does not
-// speak permessage-deflate yet.
+// n.Buffered is copied. If n.Compression is not nil, messages are compressed as it
+// says, and as opts.Compression wants it.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
 	return newConn(nc, n, opts, bufferOptions{})
@@ -115,7 +119,6 @@ func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 	early := n.Buffered
 	n.Buffered = nil
-	n.Compression = nil
 	c := &Conn{
 		nc:           nc,
 		negotiated:   n,
@@ -143,8 +146,26 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		closed:  c.lingerIfDone,
 		failed:  c.over,
 	}
+	if n.Compression != nil {
+		c.compress(*n.Compression, opts.Compression)
+	}
 	c.keepalive.start(c, opts)
 	return c
+}
+
+// compress makes c speak permessage-deflate.
+func (c *Conn) compress(agreed Compression, want *Compression) {
+	agreed = Compression{
+		ServerNoContextTakeover: agreed.ServerNoContextTakeover,
+		ClientNoContextTakeover: agreed.ClientNoContextTakeover,
+		ServerMaxWindowBits:     bitsOr(agreed.ServerMaxWindowBits, deflate.MaxBits),
+		ClientMaxWindowBits:     bitsOr(agreed.ClientMaxWindowBits, deflate.MaxBits),
+	}
+	c.negotiated.Compression = &agreed
+	c.w.deflate = newDeflater(agreed, want, c.negotiated.Server)
+	c.r.inflate = newInflater(agreed, c.negotiated.Server)
+	c.r.in.compressed = true
+	c.idle.watch(c)
 }
 
 // positive returns v, or the default if v is not positive.
@@ -500,14 +521,22 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 
 // EnableWriteCompression turns the compression of the messages that begin later
 // on or off. It is of no effect on a connection without permessage-deflate.
-func (c *Conn) EnableWriteCompression(enable bool) {}
+func (c *Conn) EnableWriteCompression(enable bool) {
+	if c.w.deflate != nil {
+		c.w.deflate.off.Store(!enable)
+	}
+}
 
-// SetCompressionLevel sets the level of compression, from -2 (Huffman only) to 9
-// (best) in the words of compress/flate. It is of no effect on a connection
-// without permessage-deflate.
+// SetCompressionLevel sets the level of compression for what is written later, in
+// the words of compress/flate: from 1 (fast) to 9 (small), -1 for the default, -2
+// for Huffman codes alone and 0 for none, which sends messages as they are. It is
+// of no effect on a connection without permessage-deflate.
 func (c *Conn) SetCompressionLevel(level int) error {
-	if level < -2 || level > 9 {
+	if !validLevel(level) {
 		return errors.New("websocket: invalid compression level")
+	}
+	if c.w.deflate != nil {
+		c.w.deflate.level.Store(int32(level))
 	}
 	return nil
 }
@@ -515,8 +544,17 @@ func (c *Conn) SetCompressionLevel(level int) error {
 // Subprotocol returns the subprotocol in use, "" for none.
 func (c *Conn) Subprotocol() string { return c.negotiated.Subprotocol }
 
-// Negotiated returns what the opening handshake agreed on. Buffered is nil.
-func (c *Conn) Negotiated() Negotiated { return c.negotiated }
+// Negotiated returns what the opening handshake agreed on. Buffered is nil. In
+// Compression the two window sizes are those agreed on, never 0; Level, Threshold
+// and Decline, of which a handshake says nothing, are zero.
+func (c *Conn) Negotiated() Negotiated {
+	n := c.negotiated
+	if n.Compression != nil {
+		agreed := *n.Compression
+		n.Compression = &agreed
+	}
+	return n
+}
 
 // LocalAddr returns the local network address.
 func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }

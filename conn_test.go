@@ -877,7 +877,7 @@ func TestAccessors(t *testing.T) {
 	require.Same(t, nc, c.UnderlyingConn())
 	require.Equal(t, nc.LocalAddr(), c.LocalAddr())
 	require.Equal(t, nc.RemoteAddr(), c.RemoteAddr())
-	require.Nil(t, c.Negotiated().Compression, "not spoken yet")
+	require.Equal(t, &Compression{ServerMaxWindowBits: 15, ClientMaxWindowBits: 15}, c.Negotiated().Compression)
 	require.Empty(t, c.Subprotocol())
 	c.EnableWriteCompression(true)
 	for level := -2; level <= 9; level++ {

@@ -58,16 +58,18 @@ type Dialer struct {
 	// it is empty, a Sec-WebSocket-Protocol in requestHeader offers.
 	Subprotocols []string
 
-	// EnableCompression is to offer permessage-deflate (RFC 7692). It changes
-	// nothing for now: nothing is offered.
+	// EnableCompression offers permessage-deflate (RFC 7692). If
+	// Options.Compression is nil, neither end is to take its context over from one
+	// message to the next, as with gorilla/websocket.
 	EnableCompression bool
 
 	// Jar gives each request its cookies, unless requestHeader has a Cookie field,
 	// and takes those of each response. nil is no cookies.
 	Jar http.CookieJar
 
-	// Options are what connections are made with. Options.Compression, like
-	// EnableCompression, changes nothing for now.
+	// Options are what connections are made with. Options.Compression, if not nil,
+	// offers permessage-deflate on its own terms, with or without
+	// EnableCompression.
 	Options
 
 	// CheckRedirect, if set, makes Dial follow the statuses 301, 302, 303, 307 and
@@ -158,6 +160,9 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 
 // dial makes attempts until one does not end in a redirect to follow.
 func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Response, error) {
+	if err := termsOf(d.EnableCompression, d.Compression).check(); err != nil {
+		return nil, nil, fmt.Errorf("websocket: Dialer's %w", err)
+	}
 	u, err := parseTarget(urlStr)
 	if err != nil {
 		return nil, nil, err
@@ -323,7 +328,8 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 		return nil, nil, fmt.Errorf("websocket: %w", err)
 	}
 	key := newChallengeKey()
-	setOpening(req.Header, key)
+	t := termsOf(d.EnableCompression, d.Compression)
+	setOpening(req.Header, key, t)
 	nc, err := d.connect(ctx, req)
 	if err != nil {
 		return nil, nil, err
@@ -343,13 +349,13 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 			d.Jar.SetCookies(req.URL, cookies)
 		}
 	}
-	subprotocol, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")))
+	n, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")), t)
 	if err != nil {
 		abort(nc)
 		return nil, resp, err
 	}
 	nc.SetDeadline(time.Time{}) // one that NetDial may have left
-	n := Negotiated{Subprotocol: subprotocol, Buffered: rest}
+	n.Buffered = rest
 	return newConn(nc, n, d.Options, bufferOptions{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool}), resp, nil
 }
 

@@ -192,7 +192,7 @@ func TestDialRequest(t *testing.T) {
 				"Connection: Upgrade\r\nCookie: jar=1\r\nSec-WebSocket-Key: KEY\r\nSec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n",
 		},
 		{
-			"the program's fields", Dialer{Jar: jar, EnableCompression: true},
+			"the program's fields", Dialer{Jar: jar},
 			http.Header{
 				"Host": {"example.org"}, "Origin": {"http://example.net"}, "x-myID": {"1", "2"}, "cookie": {"own=1"},
 				"Sec-Websocket-Protocol": {"chat"}, "User-Agent": {"me"}, "Content-Length": {"5"}, "transfer-encoding": {"chunked"},

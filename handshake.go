@@ -44,7 +44,7 @@ func (e HandshakeError) Error() string { return e.message }
 type Negotiated struct {
 	Server      bool         // which end of the connection we are
 	Subprotocol string       // the subprotocol in use, "" is none (RFC 6455, section 1.9)
-	Compression *Compression // the terms of permessage-deflate, nil is uncompressed
+	Compression *Compression // what was agreed on permessage-deflate, nil is uncompressed; only context takeover and bits count, 0 bits are 15
 	Buffered    []byte       // bytes the peer sent right behind its handshake
 }
 
@@ -98,13 +98,17 @@ func acceptKey(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// setOpening gives h the fields of a client's request (section 4.1). They are
-// spelled as the RFC does, for servers that compare names byte by byte.
-func setOpening(h http.Header, key string) {
+// setOpening gives h the fields of a client's request (section 4.1) that offers
+// permessage-deflate on these terms, nil for none. The fields are spelled as the
+// RFC does, for servers that compare names byte by byte.
+func setOpening(h http.Header, key string, t *terms) {
 	h["Upgrade"] = []string{"websocket"}
 	h["Connection"] = []string{"Upgrade"}
 	h["Sec-WebSocket-Key"] = []string{key}
 	h["Sec-WebSocket-Version"] = []string{protocolVersion}
+	if t != nil {
+		h["Sec-WebSocket-Extensions"] = []string{t.offer().String()}
+	}
 }
 
 // hasUpgradeTokens reports whether h asks for or agrees to WebSocket. Both fields
@@ -160,14 +164,14 @@ func challengeKey(h http.Header) (string, error) {
 	return keys[0], nil
 }
 
-// checkOffers judges the extensions that a client offers. We have none yet, which
-// declines every offer, but one that breaks the grammar fails the handshake
-// (section 9.1).
-func checkOffers(h http.Header) error {
-	if _, err := parseExtensions(h["Sec-Websocket-Extensions"]); err != nil {
-		return refuse(http.StatusBadRequest, "malformed Sec-WebSocket-Extensions header")
+// offers returns the extensions that a client offers. An offer that we cannot meet
+// is declined, but one that breaks the grammar fails the handshake (section 9.1).
+func offers(h http.Header) ([]extension, error) {
+	extensions, err := parseExtensions(h["Sec-Websocket-Extensions"])
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "malformed Sec-WebSocket-Extensions header")
 	}
-	return nil
+	return extensions, nil
 }
 
 // chooseSubprotocol returns the first of ours, in order of preference, that the
@@ -205,14 +209,18 @@ func checkExtra(extra http.Header) error {
 	return nil
 }
 
-// appendAnswer appends the response that opens the connection (section 4.2.2).
-// Fields of extra that are the handshake's own business, or that a 101 must not
+// appendAnswer appends the response that opens the connection (section 4.2.2) with
+// what is said of subprotocol and extension, "" for nothing: some clients fail on
+// an empty field. Fields of extra that are the handshake's own business, or that a 101 must not
 // have (RFC 9110, section 8.6), are left out.
-func appendAnswer(dst []byte, key, subprotocol string, extra http.Header) []byte {
+func appendAnswer(dst []byte, key, subprotocol, extension string, extra http.Header) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
 	dst = appendField(dst, "Sec-WebSocket-Accept", acceptKey(key))
 	if subprotocol != "" {
 		dst = appendField(dst, "Sec-WebSocket-Protocol", subprotocol)
+	}
+	if extension != "" {
+		dst = appendField(dst, "Sec-WebSocket-Extensions", extension)
 	}
 	for k, vs := range extra {
 		switch http.CanonicalHeaderKey(k) {
@@ -242,38 +250,39 @@ func appendField(dst []byte, name, value string) []byte {
 }
 
 // checkAnswer judges the server's response to a request that was sent with key
-// and offered these subprotocols (section 4.1, after "Once the client's opening
-// handshake has been sent"). It returns the subprotocol in use.
-func checkAnswer(resp *http.Response, key string, offered []string) (subprotocol string, err error) {
+// and offered these subprotocols and permessage-deflate on these terms (section
+// 4.1, after "Once the client's opening handshake has been sent"). It returns what
+// was agreed on.
+func checkAnswer(resp *http.Response, key string, offered []string, t *terms) (n Negotiated, err error) {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return "", ErrBadHandshake
+		return n, ErrBadHandshake
 	}
 	h := resp.Header
 	switch {
 	case resp.ProtoMajor != 1 || resp.ProtoMinor != 1:
-		return "", badAnswer("101 in %s", resp.Proto)
+		return n, badAnswer("101 in %s", resp.Proto)
 	case !hasUpgradeTokens(h):
-		return "", badAnswer("101 without Upgrade: websocket and Connection: Upgrade")
+		return n, badAnswer("101 without Upgrade: websocket and Connection: Upgrade")
 	case !slices.Equal(h["Sec-Websocket-Accept"], []string{acceptKey(key)}):
-		return "", badAnswer("Sec-WebSocket-Accept does not answer our key")
+		return n, badAnswer("Sec-WebSocket-Accept does not answer our key")
 	}
 	extensions, err := parseExtensions(h["Sec-Websocket-Extensions"])
 	if err != nil {
-		return "", badAnswer("malformed Sec-WebSocket-Extensions header")
+		return n, badAnswer("malformed Sec-WebSocket-Extensions header")
 	}
-	if len(extensions) > 0 {
-		return "", badAnswer("extension %q was not offered", extensions[0].name)
+	if n.Compression, err = t.accept(extensions); err != nil {
+		return n, badAnswer("%w", err)
 	}
 	switch chosen := h["Sec-Websocket-Protocol"]; {
 	case len(chosen) == 0:
-		return "", nil
 	case len(chosen) > 1:
-		return "", badAnswer("more than one Sec-WebSocket-Protocol header")
+		return n, badAnswer("more than one Sec-WebSocket-Protocol header")
 	case !slices.Contains(offered, chosen[0]): // also a list, also one in another case
-		return "", badAnswer("subprotocol %q was not offered", chosen[0])
+		return n, badAnswer("subprotocol %q was not offered", chosen[0])
 	default:
-		return chosen[0], nil
+		n.Subprotocol = chosen[0]
 	}
+	return n, nil
 }
 
 func badAnswer(format string, args ...any) error {

@@ -208,11 +208,16 @@ func TestCheckOpening(t *testing.T) {
 	}
 }
 
-func TestCheckOffers(t *testing.T) {
+func TestOffers(t *testing.T) {
 	t.Parallel()
-	require.NoError(t, checkOffers(http.Header{}))
-	require.NoError(t, checkOffers(http.Header{"Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits"}}))
-	requireRefusal(t, checkOffers(http.Header{"Sec-Websocket-Extensions": {"permessage-deflate;"}}), 400)
+	got, err := offers(http.Header{})
+	require.NoError(t, err)
+	require.Empty(t, got)
+	got, err = offers(http.Header{"Sec-Websocket-Extensions": {"permessage-deflate; client_max_window_bits"}})
+	require.NoError(t, err)
+	require.Equal(t, []extension{{"permessage-deflate", []extensionParam{{"client_max_window_bits", ""}}}}, got)
+	_, err = offers(http.Header{"Sec-Websocket-Extensions": {"permessage-deflate;"}})
+	requireRefusal(t, err, 400)
 }
 
 func TestChooseSubprotocol(t *testing.T) {
@@ -271,7 +276,7 @@ func TestAppendAnswer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, "x"+tt.want, string(appendAnswer([]byte("x"), goldenKey, tt.subprotocol, tt.extra)))
+			require.Equal(t, "x"+tt.want, string(appendAnswer([]byte("x"), goldenKey, tt.subprotocol, "", tt.extra)))
 		})
 	}
 }
@@ -279,14 +284,18 @@ func TestAppendAnswer(t *testing.T) {
 func TestSetOpening(t *testing.T) {
 	t.Parallel()
 	h := http.Header{"Origin": {"http://example.com"}}
-	setOpening(h, goldenKey)
-	require.Equal(t, http.Header{
+	setOpening(h, goldenKey, nil)
+	want := http.Header{
 		"Origin":                {"http://example.com"},
 		"Upgrade":               {"websocket"},
 		"Connection":            {"Upgrade"},
 		"Sec-WebSocket-Key":     {goldenKey},
 		"Sec-WebSocket-Version": {"13"},
-	}, h)
+	}
+	require.Equal(t, want, h)
+	setOpening(h, goldenKey, &terms{})
+	want["Sec-WebSocket-Extensions"] = []string{"permessage-deflate; client_max_window_bits"}
+	require.Equal(t, want, h)
 }
 
 // answerCases are answers to a request that offered chat and superchat, as edits of
@@ -326,8 +335,8 @@ func TestCheckAnswer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			resp := parsedResponse(t, edit(t, goldenAnswer, tt.old, tt.new))
-			subprotocol, err := checkAnswer(resp, goldenKey, []string{"chat", "superchat"})
-			require.Equal(t, tt.subprotocol, subprotocol)
+			n, err := checkAnswer(resp, goldenKey, []string{"chat", "superchat"}, nil)
+			require.Equal(t, Negotiated{Subprotocol: tt.subprotocol}, n)
 			if tt.fails == "" {
 				require.NoError(t, err)
 				return

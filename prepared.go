@@ -1,12 +1,18 @@
 package websocket
 
+import "sync"
+
 // PreparedMessage is a message that is sent to many connections. It is encoded
-// once where that can be: for servers, whose frames bear no masking key. A client
-// masks each sending with a fresh key. It may be used concurrently.
+// once for each way in which they want it: as it is, and compressed for each
+// window size and level in use. A compressed one refers to no earlier message, also on
+// connections with context takeover, which costs them some of their compression.
+// A client masks each sending with a fresh key. It may be used concurrently.
 type PreparedMessage struct {
 	messageType int
-	data        []byte
-	frame       []byte // as a server sends it
+	plain       *encoding
+
+	mu       sync.Mutex
+	deflated map[form]*encoding // nil for a form that is no smaller
 }
 
 // NewPreparedMessage returns a message of the type with a copy of data.
@@ -14,17 +20,35 @@ func NewPreparedMessage(messageType int, data []byte) (*PreparedMessage, error) 
 	if err := checkOutgoing(messageType, len(data)); err != nil {
 		return nil, err
 	}
-	h := FrameHeader{Fin: true, Opcode: messageType, Length: int64(len(data))}
-	frame := h.Append(make([]byte, 0, maxHeader+len(data)))
-	header := len(frame)
-	frame = append(frame, data...)
-	return &PreparedMessage{messageType: messageType, data: frame[header:], frame: frame}, nil
+	return &PreparedMessage{
+		messageType: messageType,
+		plain:       encode(FrameHeader{Fin: true, Opcode: messageType}, data),
+	}, nil
+}
+
+// encoded returns the message in a compressed form, or nil if that is no smaller.
+func (pm *PreparedMessage) encoded(f form) *encoding {
+	pm.mu.Lock()
+	defer pm.mu.Unlock()
+	e, ok := pm.deflated[f]
+	if ok {
+		return e
+	}
+	p := pm.plain.payload()
+	buf := borrowBuffer(min(len(p), maxPooled/2))
+	defer buf.giveBack()
+	if out, ok := f.message(buf.b, p); ok {
+		e = encode(FrameHeader{Fin: true, RSV1: true, Opcode: pm.messageType}, out)
+		buf.b = out[:0]
+	}
+	if pm.deflated == nil {
+		pm.deflated = make(map[form]*encoding)
+	}
+	pm.deflated[f] = e
+	return e
 }
 
 // WritePreparedMessage sends a prepared message. It is otherwise as WriteMessage.
 func (c *Conn) WritePreparedMessage(pm *PreparedMessage) error {
-	if c.negotiated.Server {
-		return c.w.prepared(pm.messageType, pm.frame)
-	}
-	return c.WriteMessage(pm.messageType, pm.data)
+	return c.w.prepared(pm.messageType, pm.plain, pm.encoded)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/duplexkit/websocket/internal/utf8"
@@ -53,6 +54,13 @@ type reader struct {
 	masked   bool    // its payload is masked,
 	key      [4]byte // with this masking key,
 	keyPos   int     // continuing at this position
+
+	inflate  *inflater // nil without permessage-deflate
+	deflated bool      // the message at hand is compressed, and inflate is at work on it
+	wire     int64     // compressed bytes that the message may still bring, negative for any number
+	clear    int       // bytes from pos that are unmasked already
+	tail     int       // octets of deflate.Tail that were inflated
+	full     bool      // inflate has more to give than there was room for
 }
 
 // next goes to the beginning of the next message and returns its type. limit is
@@ -87,7 +95,7 @@ func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, er
 	}
 	for p = dst; ; {
 		var need int
-		if p, need, err = r.gather(p); need == 0 {
+		if p, need, err = r.gather(p, len(dst)); need == 0 {
 			return messageType, p, err
 		}
 		p = append(make([]byte, 0, len(p)+need), p...)
@@ -101,13 +109,17 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	if r.fin && r.left <= int64(r.end-r.pos) {
-		p, _, err = r.gather(make([]byte, 0, r.left))
+	if r.fin && !r.deflated && r.left <= int64(r.end-r.pos) {
+		p, _, err = r.gather(make([]byte, 0, r.left), 0)
 		return messageType, p, err
 	}
 	var buf *buffer // none before there are bytes for it
+	if r.deflated {
+		buf = borrowBuffer(r.guess(0))
+		p = buf.b
+	}
 	for {
-		gathered, need, err := r.gather(p)
+		gathered, need, err := r.gather(p, 0)
 		if need == 0 {
 			p = append(make([]byte, 0, len(gathered)), gathered...)
 			buf.giveBack()
@@ -120,18 +132,28 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 	}
 }
 
-// gather appends what is to come of the message at hand to dst, as far as there
-// is room. If there is not, need says how many more bytes to make room for: as
-// many as have come already, so that memory follows what was sent and not what a
-// header claims, and many small fragments cost no more than one large.
-func (r *reader) gather(dst []byte) (p []byte, need int, err error) {
+// gather appends what is to come of the message at hand, which began at
+// dst[base], as far as there is room. If there is not, need says how many more
+// bytes to make room for: as many as have come already, so that memory follows
+// what was sent and not what a header claims, and many small fragments cost no
+// more than one large.
+func (r *reader) gather(dst []byte, base int) (p []byte, need int, err error) {
 	for r.in.message != 0 {
-		if r.left == 0 {
+		if r.usedUp() {
 			if err := r.advance(); err != nil {
 				return dst, 0, err
 			}
 			if r.in.fragments > maxFragments {
 				return dst, 0, r.fail(errFragments)
+			}
+			continue
+		}
+		if r.deflated {
+			if dst, err = r.expand(dst, base); err != nil {
+				return dst, 0, err
+			}
+			if r.full {
+				return dst, r.guess(len(dst)), nil
 			}
 			continue
 		}
@@ -165,14 +187,20 @@ func (r *reader) read(p []byte) (n int, err error) {
 		if len(p) == 0 {
 			return 0, nil
 		}
-		if r.left > 0 {
+		if r.usedUp() {
+			if err := r.advance(); err != nil {
+				if err == io.EOF { // a handler's, and not the end of the message
+					err = io.ErrUnexpectedEOF
+				}
+				return 0, err
+			}
+			continue
+		}
+		if !r.deflated {
 			return r.payload(p)
 		}
-		if err := r.advance(); err != nil {
-			if err == io.EOF { // a handler's, and not the end of the message
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, err
+		if n, err = r.expandOnce(p); n > 0 || err != nil {
+			return n, err
 		}
 	}
 	return 0, io.EOF
@@ -180,8 +208,14 @@ func (r *reader) read(p []byte) (n int, err error) {
 
 // skip takes a step towards the end of the message at hand.
 func (r *reader) skip() error {
-	if r.left == 0 {
+	if r.usedUp() {
 		return r.advance()
+	}
+	if r.deflated { // messages to come may refer to what this one says
+		buf := borrowBuffer(defaultBufferSize)
+		defer buf.giveBack()
+		_, err := r.expandOnce(buf.b[:cap(buf.b)])
+		return err
 	}
 	if r.pos == r.end {
 		if err := r.fill(); err != nil {
@@ -269,9 +303,15 @@ func (r *reader) begin(h FrameHeader) error {
 		r.kind = h.Opcode
 		r.text = h.Opcode == TextMessage && !r.anyText
 		r.valid.Reset()
+		if h.RSV1 {
+			r.beginDeflated()
+		}
 	}
 	r.fin, r.left = h.Fin, h.Length
 	r.masked, r.key, r.keyPos = h.Masked, h.MaskKey, 0
+	if r.deflated {
+		return r.spend(h.Length)
+	}
 	if r.room >= 0 {
 		if h.Length > r.room {
 			return r.fail(ErrReadLimit)
@@ -319,6 +359,135 @@ func (r *reader) used(n int) error {
 	return nil
 }
 
+// beginDeflated prepares for a compressed message. Its limit counts what it
+// inflates to; what it may bring for that is bounded too, for DEFLATE can be made
+// to give nothing for its bytes.
+func (r *reader) beginDeflated() {
+	r.inflate.begin()
+	r.deflated, r.tail, r.full, r.clear = true, 0, false, 0
+	r.wire = -1
+	if r.room >= 0 && r.room < math.MaxInt64/2 {
+		r.wire = r.room + r.room/1024 + 64
+	}
+}
+
+// spend counts the bytes of a compressed fragment.
+func (r *reader) spend(n int64) error {
+	const perFragment = 16 // bytes that a flush at its end may take
+	if r.wire < 0 {
+		return nil
+	}
+	if r.wire += perFragment; n > r.wire {
+		return r.fail(ErrReadLimit)
+	}
+	r.wire -= n
+	return nil
+}
+
+// usedUp reports whether the message at hand goes on in a frame that is not here
+// yet.
+func (r *reader) usedUp() bool {
+	return r.left == 0 && !(r.deflated && (r.fin || r.full))
+}
+
+// expand inflates what is at hand of the frame's payload and appends it to dst,
+// whose bytes from base on the message has given already. r.full says that there
+// is more than dst has room for.
+func (r *reader) expand(dst []byte, base int) (p []byte, err error) {
+	room := cap(dst)
+	if r.room >= 0 {
+		room = int(min(int64(room), int64(len(dst))+r.room))
+	}
+	start, n := len(dst), 0
+	switch {
+	case r.left > 0:
+		src, err := r.unmasked()
+		if err != nil {
+			return dst, err
+		}
+		dst, n, r.full, err = r.inflate.expand(dst[:start:room], base, src)
+		if err != nil {
+			return dst, r.fail(err)
+		}
+		r.pos += n
+		r.clear -= n
+		if r.left -= int64(n); r.left == 0 {
+			r.inflate.dec.EndFragment()
+		}
+	case r.fin && !r.full || r.tail > 0:
+		// "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end" (RFC 7692, section 7.2.2)
+		dst, n, r.full, err = r.inflate.expand(dst[:start:room], base, deflateTail[r.tail:])
+		r.tail += n
+	default:
+		dst, _, r.full, err = r.inflate.expand(dst[:start:room], base, nil)
+	}
+	if err != nil {
+		return dst, r.fail(err)
+	}
+	if r.room >= 0 {
+		r.room -= int64(len(dst) - start)
+	}
+	if r.full && r.room == 0 {
+		return dst, r.fail(ErrReadLimit)
+	}
+	if r.text && !r.valid.Write(dst[start:]) {
+		return dst, r.fail(errInvalidUTF8)
+	}
+	if r.tail == len(deflateTail) && !r.full {
+		return dst, r.endDeflated(dst[base:])
+	}
+	return dst, nil
+}
+
+// unmasked returns the bytes that are at hand of the frame's payload.
+func (r *reader) unmasked() ([]byte, error) {
+	if r.pos == r.end {
+		if err := r.fill(); err != nil {
+			return nil, r.fail(err)
+		}
+	}
+	p := r.buf[r.pos:][:min(r.left, int64(r.end-r.pos))]
+	if r.masked {
+		r.keyPos = xor.Mask(r.key, r.keyPos, p[r.clear:])
+	}
+	r.clear = len(p)
+	return p, nil
+}
+
+// expandOnce is expand for a p that is not shown to it again.
+func (r *reader) expandOnce(p []byte) (n int, err error) {
+	out, err := r.expand(p[:0:len(p)], 0)
+	if err == nil && r.in.message != 0 {
+		r.inflate.dec.Commit(out)
+	}
+	return len(out), err
+}
+
+// endDeflated ends the compressed message at hand, whose last bytes are p.
+func (r *reader) endDeflated(p []byte) error {
+	r.deflated = false
+	if err := r.inflate.end(p); err != nil {
+		return r.fail(err)
+	}
+	if r.text && !r.valid.Done() {
+		return r.fail(errInvalidUTF8)
+	}
+	r.in.end()
+	return nil
+}
+
+// guess returns how much room to make for what a compressed message has yet to
+// give, of which nothing is known: as much as it has given, and in the beginning
+// what would not be unusual.
+func (r *reader) guess(have int) int {
+	const usual = 4 // times its compressed size
+	need := max(have, min(usual*(r.end-r.pos), defaultBufferSize), 1<<minBuffer)
+	if r.room > 0 {
+		need = int(min(int64(need), r.room))
+	}
+	return need
+}
+
 // fail makes err the end of reading, unless it is a timeout and nothing is lost
 // by asking again.
 func (r *reader) fail(err error) error {
@@ -329,7 +498,17 @@ func (r *reader) fail(err error) error {
 		err = fmt.Errorf("websocket: timeout within a message: %w", err)
 	}
 	r.err = err
+	r.letGo()
 	return err
+}
+
+// letGo gives back what a message that is not over has borrowed: nobody will
+// read on.
+func (r *reader) letGo() {
+	if r.deflated {
+		r.deflated = false
+		r.inflate.drop()
+	}
 }
 
 // isTimeout reports whether err is a deadline of ours. ETIMEDOUT, a peer that

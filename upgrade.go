@@ -51,12 +51,15 @@ type Upgrader struct {
 	// header, and those that AllowedOrigins names.
 	CheckOrigin func(r *http.Request) bool
 
-	// EnableCompression is to agree to permessage-deflate (RFC 7692). It changes
-	// nothing for now: every offer is declined.
+	// EnableCompression agrees to permessage-deflate (RFC 7692) if the client offers
+	// it. If Options.Compression is nil, neither end takes its context over from
+	// one message to the next, as with gorilla/websocket: no memory is kept for
+	// writing, and small messages hardly shrink.
 	EnableCompression bool
 
-	// Options are what connections are made with. Options.Compression, like
-	// EnableCompression, changes nothing for now.
+	// Options are what connections are made with. Options.Compression, if not nil,
+	// agrees to permessage-deflate on its own terms, with or without
+	// EnableCompression.
 	Options
 
 	// AllowedOrigins are origins that may connect besides the server's own, as
@@ -201,14 +204,34 @@ func (u *Upgrader) judge(r *http.Request, responseHeader http.Header) (response 
 	if err != nil {
 		return nil, n, err
 	}
-	if err := checkOffers(r.Header); err != nil {
+	agreed, extension, err := u.extension(r)
+	if err != nil {
 		return nil, n, err
 	}
 	subprotocol, err := u.subprotocol(r, responseHeader)
 	if err != nil {
 		return nil, n, err
 	}
-	return appendAnswer(nil, key, subprotocol, responseHeader), Negotiated{Server: true, Subprotocol: subprotocol}, nil
+	n = Negotiated{Server: true, Subprotocol: subprotocol, Compression: agreed}
+	return appendAnswer(nil, key, subprotocol, extension, responseHeader), n, nil
+}
+
+// extension returns what is agreed on permessage-deflate and the answer that says
+// so, nil and "" for none.
+func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer string, err error) {
+	offered, err := offers(r.Header)
+	if err != nil {
+		return nil, "", err
+	}
+	t := termsOf(u.EnableCompression, u.Compression)
+	if err := t.check(); err != nil {
+		return nil, "", refuse(http.StatusInternalServerError, "the server's %v", err)
+	}
+	if t != nil && t.Decline != nil && t.Decline(r) {
+		return nil, "", nil
+	}
+	agreed, answer = t.choose(offered)
+	return agreed, answer, nil
 }
 
 func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (chosen string, err error) {

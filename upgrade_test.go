@@ -138,8 +138,8 @@ var policyCases = []struct {
 	{name: "two keys", old: "Upgrade:", new: "Sec-WebSocket-Key: " + goldenKey + "\r\nUpgrade:", status: 400},
 	{name: "malformed extension", old: "Upgrade:", new: "Sec-WebSocket-Extensions: a b\r\nUpgrade:", status: 400},
 	{
-		name: "permessage-deflate is declined", u: Upgrader{EnableCompression: true, Options: Options{Compression: &Compression{}}},
-		old: "Upgrade:", new: "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade:", status: 101,
+		name: "permessage-deflate is not spoken",
+		old:  "Upgrade:", new: "Sec-WebSocket-Extensions: permessage-deflate\r\nUpgrade:", status: 101,
 	},
 	{
 		name: "subprotocol", u: Upgrader{Subprotocols: []string{"v2", "chat"}},

@@ -47,7 +47,8 @@ type writer struct {
 	replying bool           // somebody has the turn to send what we owe,
 	since    time.Time      // since this time
 
-	out outbound // guarded by having the turn; Conn asks closeSent
+	out     outbound  // guarded by having the turn; Conn asks closeSent
+	deflate *deflater // guarded likewise; nil without permessage-deflate
 
 	// Scratch of whoever has the turn.
 	vec  [2][]byte
@@ -89,17 +90,58 @@ func (w *writer) err() error {
 
 // message sends p as one message of one frame.
 func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
-	return w.withTurn(ctx, opcode, w.until(), func() error {
-		return w.writeFrame(FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
-	})
+	return w.withTurn(ctx, opcode, w.until(), func() error { return w.writeMessage(opcode, p) })
 }
 
-// prepared sends a message whose frame is encoded already, which a server may
-// do since its frames bear no masking key.
-func (w *writer) prepared(opcode int, frame []byte) error {
+// writeMessage sends p as one frame, compressed if that makes it smaller. The
+// caller has the turn.
+func (w *writer) writeMessage(opcode int, p []byte) error {
+	h := FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}
+	if w.deflate.wants(opcode, len(p)) {
+		buf := borrowBuffer(maxHeader + min(len(p), maxPooled/2))
+		defer buf.giveBack()
+		if b, ok := w.deflate.message(buf.b[:maxHeader], p); ok {
+			buf.b = b[:0]
+			h.RSV1 = true
+			return w.writeInPlace(h, b)
+		}
+	}
+	return w.writeFrame(h, p)
+}
+
+// An encoding is a message as a server sends it, in one frame.
+type encoding struct {
+	frame  []byte
+	header int // bytes of frame that are its header
+	rsv1   bool
+}
+
+func encode(h FrameHeader, p []byte) *encoding {
+	h.Length = int64(len(p))
+	frame := h.Append(make([]byte, 0, maxHeader+len(p)))
+	return &encoding{frame: append(frame, p...), header: len(frame), rsv1: h.RSV1}
+}
+
+func (e *encoding) payload() []byte { return e.frame[e.header:] }
+
+// prepared sends a message that is encoded already, in a plain form and, as far
+// as deflated gives any, in compressed ones, which begin without a context. A
+// client has still to mask it.
+func (w *writer) prepared(opcode int, plain *encoding, deflated func(form) *encoding) error {
 	return w.withTurn(context.Background(), opcode, w.until(), func() error {
-		_, err := w.nc.Write(frame)
-		return err
+		e := plain
+		if w.deflate.wants(opcode, len(plain.payload())) {
+			if smaller := deflated(w.deflate.form()); smaller != nil {
+				w.deflate.sent(plain.payload())
+				e = smaller
+			}
+		}
+		if w.server {
+			_, err := w.nc.Write(e.frame)
+			return err
+		}
+		p := e.payload()
+		return w.writeFrame(FrameHeader{Fin: true, RSV1: e.rsv1, Opcode: opcode, Length: int64(len(p))}, p)
 	})
 }
 
@@ -343,6 +385,19 @@ func (w *writer) replied(err error, last bool) (b []byte, more bool) {
 	return w.takeReplies()
 }
 
+// forget gives up what compression remembers of the messages sent so far, and
+// reports whether it could: nobody was writing.
+func (w *writer) forget() bool {
+	w.turn.mu.Lock()
+	free := !w.turn.open && w.turn.tryLocked(control)
+	w.turn.mu.Unlock()
+	if free {
+		w.deflate.enc.Release()
+		w.release()
+	}
+	return free
+}
+
 // owing reports whether frames that we owe the peer are not sent yet.
 func (w *writer) owing() bool {
 	w.turn.mu.Lock()
@@ -448,10 +503,11 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 // next begins a message that is written piece by piece. It ends the one before
 // if that is unfinished.
 func (w *writer) next(opcode int) (*messageWriter, error) {
-	mw := &messageWriter{w: w, opcode: opcode, limit: w.size}
+	mw := &messageWriter{w: w, opcode: opcode, limit: w.size, pool: w.bufferPool()}
 	if isControl(opcode) {
 		mw.limit = maxControlPayload
 	}
+	mw.compress = w.deflate.enabled(opcode)
 	for {
 		before, err := w.begin(mw)
 		if before == nil {
@@ -486,8 +542,12 @@ type messageWriter struct {
 	mu     sync.Mutex   // guards what follows
 	opcode int          // of the next frame
 	buf    *writeBuffer // room for a header, then payload not sent yet; nil before the first and after the end
+	pool   BufferPool   // where buf belongs
 	n      int          // bytes of payload in buf
 	err    error        // why nothing can be written any more
+
+	compress  bool // it is to be compressed if that makes it smaller
+	deflating bool // its first fragment was compressed, and so the others are
 }
 
 // Write adds p to the message. A fragment is sent when more comes than the
@@ -495,7 +555,7 @@ type messageWriter struct {
 func (mw *messageWriter) Write(p []byte) (n int, err error) {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
-	if mw.err == nil && mw.w.server && len(p) > 2*mw.limit && !isControl(mw.opcode) {
+	if mw.err == nil && mw.w.server && len(p) > 2*mw.limit && !isControl(mw.opcode) && !mw.compress {
 		return mw.writeThrough(p) // what needs no mask needs no copy either
 	}
 	return gather(mw, p)
@@ -594,6 +654,9 @@ func (mw *messageWriter) room() ([]byte, error) {
 	if mw.buf == nil {
 		mw.borrow()
 	}
+	if mw.n == mw.limit && mw.compress && mw.limit < deflateBlock {
+		mw.grow()
+	}
 	if mw.n == mw.limit {
 		if isControl(mw.opcode) {
 			mw.end(errInvalidControl) // it must not be fragmented (section 5.5)
@@ -609,10 +672,52 @@ func (mw *messageWriter) room() ([]byte, error) {
 // flush sends the payload gathered so far as the next frame of the message.
 func (mw *messageWriter) flush(fin bool) error {
 	b := mw.buf.b[:maxHeader+mw.n]
-	err := mw.send(fin, func(h FrameHeader) error { return mw.w.writeInPlace(h, b) })
+	err := mw.send(fin, func(h FrameHeader) error {
+		if mw.compress {
+			return mw.deflate(h, b[maxHeader:])
+		}
+		return mw.w.writeInPlace(h, b)
+	})
 	if err == nil {
 		mw.n = 0
 	}
+	return err
+}
+
+// deflate sends p, what is to be compressed of the message, as one fragment or
+// several of the writer's size. The caller has the turn, so that no other message
+// comes between what is compressed and what is sent.
+func (mw *messageWriter) deflate(h FrameHeader, p []byte) error {
+	w := mw.w
+	if !mw.deflating {
+		if h.Fin {
+			return w.writeMessage(h.Opcode, p)
+		}
+		if mw.compress = w.deflate.wants(h.Opcode, len(p)) && !w.deflate.skips(); !mw.compress {
+			h.Length = int64(len(p))
+			return w.writeFrame(h, p)
+		}
+		h.RSV1 = true
+		mw.deflating = true
+	}
+	buf := borrowBuffer(len(p) + defaultBufferSize)
+	defer buf.giveBack()
+	out := w.deflate.piece(buf.b, p, h.Fin)
+	buf.b = out[:0]
+
+	frames := borrowBuffer(len(out) + (len(out)/w.size+1)*maxHeader)
+	defer frames.giveBack()
+	b := frames.b
+	for fin := h.Fin; ; h.Opcode, h.RSV1 = opContinuation, false {
+		n := min(len(out), w.size)
+		h.Fin = fin && n == len(out)
+		h.Length = int64(n)
+		b = w.appendFrame(b, h, out[:n])
+		if out = out[n:]; len(out) == 0 {
+			break
+		}
+	}
+	_, err := w.nc.Write(b)
 	return err
 }
 
@@ -656,7 +761,7 @@ func (mw *messageWriter) send(fin bool, write func(FrameHeader) error) error {
 func (mw *messageWriter) end(err error) {
 	mw.err = err
 	if mw.buf != nil {
-		mw.w.bufferPool().Put(mw.buf)
+		mw.pool.Put(mw.buf)
 		mw.buf = nil
 	}
 	mw.w.turn.mu.Lock()
@@ -682,9 +787,24 @@ func (w *writer) bufferPool() BufferPool {
 // borrow gets a buffer, which end gives back. A pool may hold buffers of other
 // sizes, or of other programs: those are left to the garbage collector.
 func (mw *messageWriter) borrow() {
-	buf, ok := mw.w.bufferPool().Get().(*writeBuffer)
+	buf, ok := mw.pool.Get().(*writeBuffer)
 	if !ok || buf == nil || len(buf.b) < maxHeader+mw.limit {
 		buf = &writeBuffer{make([]byte, maxHeader+mw.limit)}
 	}
 	mw.buf = buf
+}
+
+// deflateBlock is how much of a message is compressed at a time, if there is so
+// much: larger blocks need fewer codes.
+const deflateBlock = 32 << 10
+
+var blockBuffers sync.Pool // of *writeBuffer with room for a block
+
+// grow replaces a full buffer by one that holds a block.
+func (mw *messageWriter) grow() {
+	small, pool := mw.buf, mw.pool
+	mw.limit, mw.pool = deflateBlock, &blockBuffers
+	mw.borrow()
+	copy(mw.buf.b[maxHeader:], small.b[maxHeader:][:mw.n])
+	pool.Put(small)
 }

@@ -166,11 +166,13 @@ func TestWriterPrepared(t *testing.T) {
 	t.Parallel()
 	nc := &wire{}
 	w := newTestWriter(nc, true)
-	require.NoError(t, w.prepared(TextMessage, wstest.HelloUnmasked))
+	hello := encode(FrameHeader{Fin: true, Opcode: TextMessage}, []byte("Hello"))
+	require.NoError(t, w.prepared(TextMessage, hello, nil))
 	require.Equal(t, wstest.HelloUnmasked, nc.written)
 	nc.frames(t, true)
-	require.NoError(t, w.prepared(CloseMessage, wstest.CloseFrame(1000, "").Unmasked()))
-	require.Equal(t, ErrCloseSent, w.prepared(TextMessage, wstest.HelloUnmasked))
+	bye := encode(FrameHeader{Fin: true, Opcode: CloseMessage}, FormatCloseMessage(1000, ""))
+	require.NoError(t, w.prepared(CloseMessage, bye, nil))
+	require.Equal(t, ErrCloseSent, w.prepared(TextMessage, hello, nil))
 	require.Len(t, nc.frames(t, true), 1)
 }
 
@@ -522,7 +524,7 @@ func TestWriterErrorStays(t *testing.T) {
 			require.Equal(t, broken, w.write(TextMessage, some(size)))
 			require.Equal(t, broken, w.write(TextMessage, "again"))
 			require.Equal(t, broken, w.control(t.Context(), PingMessage, nil, never))
-			require.Equal(t, broken, w.prepared(TextMessage, nil))
+			require.Equal(t, broken, w.prepared(TextMessage, encode(FrameHeader{Fin: true, Opcode: TextMessage}, nil), nil))
 			require.Equal(t, broken, w.err())
 			require.False(t, w.closeSent())
 			require.Equal(t, 1, calls)
@@ -944,7 +946,7 @@ func TestWriterStress(t *testing.T) {
 						cancel()
 					default:
 						failed <- w.control(ctx, PingMessage, fmt.Append(nil, g), never)
-						failed <- w.prepared(PongMessage, bytesOf(!server, pongFrame("prepared")))
+						failed <- w.prepared(PongMessage, encode(FrameHeader{Fin: true, Opcode: PongMessage}, []byte("prepared")), nil)
 						cancel()
 					}
 				}
