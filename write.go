@@ -673,8 +673,11 @@ func (mw *messageWriter) room() ([]byte, error) {
 func (mw *messageWriter) flush(fin bool) error {
 	b := mw.buf.b[:maxHeader+mw.n]
 	err := mw.send(fin, func(h FrameHeader) error {
-		if mw.compress {
+		switch {
+		case mw.compress:
 			return mw.deflate(h, b[maxHeader:])
+		case mw.pool == &blockBuffers: // it was to be compressed, but was not
+			return mw.w.writeFragments(h, b[maxHeader:])
 		}
 		return mw.w.writeInPlace(h, b)
 	})
@@ -684,9 +687,9 @@ func (mw *messageWriter) flush(fin bool) error {
 	return err
 }
 
-// deflate sends p, what is to be compressed of the message, as one fragment or
-// several of the writer's size. The caller has the turn, so that no other message
-// comes between what is compressed and what is sent.
+// deflate sends p, what is at hand of a message that is to be compressed. The
+// caller has the turn, so that no other message comes between what is compressed
+// and what is sent.
 func (mw *messageWriter) deflate(h FrameHeader, p []byte) error {
 	w := mw.w
 	if !mw.deflating {
@@ -694,26 +697,30 @@ func (mw *messageWriter) deflate(h FrameHeader, p []byte) error {
 			return w.writeMessage(h.Opcode, p)
 		}
 		if mw.compress = w.deflate.wants(h.Opcode, len(p)) && !w.deflate.skips(); !mw.compress {
-			h.Length = int64(len(p))
-			return w.writeFrame(h, p)
+			return w.writeFragments(h, p)
 		}
-		h.RSV1 = true
 		mw.deflating = true
+		h.RSV1 = true // on the first fragment and no other (RFC 7692, section 6)
 	}
 	buf := borrowBuffer(len(p) + defaultBufferSize)
 	defer buf.giveBack()
 	out := w.deflate.piece(buf.b, p, h.Fin)
 	buf.b = out[:0]
+	return w.writeFragments(h, out)
+}
 
-	frames := borrowBuffer(len(out) + (len(out)/w.size+1)*maxHeader)
-	defer frames.giveBack()
-	b := frames.b
+// writeFragments sends p in as many frames of the writer's size as it takes, by
+// one call.
+func (w *writer) writeFragments(h FrameHeader, p []byte) error {
+	buf := borrowBuffer(len(p) + (len(p)/w.size+1)*maxHeader)
+	defer buf.giveBack()
+	b := buf.b
 	for fin := h.Fin; ; h.Opcode, h.RSV1 = opContinuation, false {
-		n := min(len(out), w.size)
-		h.Fin = fin && n == len(out)
+		n := min(len(p), w.size)
+		h.Fin = fin && n == len(p)
 		h.Length = int64(n)
-		b = w.appendFrame(b, h, out[:n])
-		if out = out[n:]; len(out) == 0 {
+		b = w.appendFrame(b, h, p[:n])
+		if p = p[n:]; len(p) == 0 {
 			break
 		}
 	}

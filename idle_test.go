@@ -1,0 +1,111 @@
+package websocket
+
+import (
+	mathrand "math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/internal/wstest"
+)
+
+// What an idle connection remembers of the messages it sent goes after a while,
+// and the next message is none the worse for it.
+func TestIdleWriterForgets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := squeezed(t, overPipe, Compression{}, Options{})
+		rnd := mathrand.New(mathrand.NewPCG(1, 2))
+		send := func() {
+			p := wordy(rnd, 300)
+			wrote := soon(func() error { return client.WriteMessage(TextMessage, []byte(p)) })
+			requireMessage(t, TextMessage, p, <-reading(server))
+			require.NoError(t, <-wrote)
+		}
+		for range 2 {
+			for range 10 {
+				send()
+				time.Sleep(idleTime * 3 / 4)
+				require.Positive(t, client.w.deflate.enc.Kept())
+			}
+			time.Sleep(2 * idleTime)
+			require.Zero(t, client.w.deflate.enc.Kept())
+			require.Positive(t, server.r.inflate.dec.Kept(), "the client may refer to it, for all that the server knows")
+		}
+		send()
+	})
+}
+
+// A message that is half sent keeps its memory.
+func TestIdleWriterWithinAMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := squeezed(t, overPipe, Compression{}, Options{})
+		p := wordy(mathrand.New(mathrand.NewPCG(3, 4)), 100_000)
+		wrote := soon(func() error {
+			w, err := client.NextWriter(TextMessage)
+			if err != nil {
+				return err
+			}
+			for _, part := range []string{p[:50_000], p[50_000:]} {
+				if _, err := w.Write([]byte(part)); err != nil {
+					return err
+				}
+				time.Sleep(5 * idleTime)
+			}
+			return w.Close()
+		})
+		requireMessage(t, TextMessage, p, <-reading(server))
+		require.NoError(t, <-wrote)
+		time.Sleep(3 * idleTime)
+		require.Zero(t, client.w.deflate.enc.Kept())
+	})
+}
+
+// What a peer need not have kept is forgotten, unless the peer has shown that it
+// does keep it.
+func TestIdleReaderForgets(t *testing.T) {
+	t.Parallel()
+	for _, faithful := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			promised := Compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}
+			c, peer := squeezing(t, overPipe, true, promised, Options{})
+			read := reading(c) // waiting, as readers do
+			hear := func(payload string) {
+				peer.Send(deflatedText(payload))
+				requireMessage(t, TextMessage, "Hello", <-read)
+				read = reading(c)
+			}
+			hear(helloDeflated)
+			require.Positive(t, c.r.inflate.dec.Kept())
+			if !faithful {
+				hear(helloAgain)
+			}
+			time.Sleep(3 * idleTime)
+			synctest.Wait()
+			if faithful {
+				require.Zero(t, c.r.inflate.dec.Kept())
+				hear(helloDeflated)
+			} else {
+				hear(helloAgain)
+			}
+			peer.Send(wstest.CloseFrame(1000, ""))
+			require.Error(t, (<-read).err)
+			peer.ExpectClose(1000)
+		})
+	}
+}
+
+// A connection that ends leaves no timer behind, which would keep it alive.
+func TestIdleEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	c, _ := squeezing(t, overTCP, true, Compression{}, Options{})
+	require.NoError(t, c.WriteMessage(TextMessage, []byte(some(100))))
+	require.True(t, c.idle.armed)
+	require.NoError(t, c.Close())
+	require.False(t, c.idle.timer.Stop(), "it was stopped")
+	c.idle.wake()
+	require.False(t, c.idle.timer.Stop(), "and stays so")
+}
