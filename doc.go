@@ -119,9 +119,26 @@
 //
 // # Compression
 //
-// This version does not speak permessage-deflate yet. EnableCompression and
-// Options.Compression are accepted and are of no effect. Other extensions are not
-// supported.
+// Messages are compressed by permessage-deflate (RFC 7692) if both ends want it.
+// Options.Compression turns it on:
+//
+//	upgrader := websocket.Upgrader{Options: websocket.Options{Compression: &websocket.Compression{}}}
+//
+// Each direction then takes its context over from one message to the next, so that
+// small messages which resemble each other shrink to less than half. The price is
+// memory: three times the window for writing, 12 KiB by default, and for reading
+// the peer's window. It is allocated at the first compressed message; what is kept
+// for writing goes after a minute or two without one. EnableCompression alone
+// does what it does in gorilla/websocket: no context is taken over, no memory
+// is kept for writing, and messages below 256 bytes are not compressed.
+//
+// A message that does not shrink is sent as it is. EnableWriteCompression and
+// SetCompressionLevel change what is done from the next message on. ReadLimit
+// counts the bytes that a message inflates to, and they are counted before they are
+// there. Compressing secrets together with what an attacker may choose gives hints
+// about the secrets (CRIME, BREACH): turn compression off for such messages.
+//
+// Other extensions are not supported.
 //
 // # Coming from gorilla/websocket
 //
@@ -137,5 +154,7 @@
 //     and extensions that were not offered are refused.
 //   - The answer to a close frame repeats the reason too.
 //   - After the closing handshake the network connection is closed by itself.
+//   - Compressed messages are limited by what they inflate to, and peers that go on
+//     with their context although they promised not to are understood.
 //   - IsCloseError and IsUnexpectedCloseError see through wrapped errors.
 package websocket

@@ -329,6 +329,33 @@ func ExamplePreparedMessage() {
 	// to all
 }
 
+// Compression with context takeover, and what the other end made of it.
+func ExampleCompression() {
+	squeeze := websocket.Options{Compression: &websocket.Compression{}}
+	upgrader := websocket.Upgrader{Options: squeeze}
+	url, stop := serve(upgrader.Handler(echo))
+	defer stop()
+
+	dialer := websocket.Dialer{Options: squeeze}
+	c, _, err := dialer.Dial(url, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if terms := c.Negotiated().Compression; terms != nil {
+		fmt.Println("the server's window:", 1<<terms.ServerMaxWindowBits, "bytes, kept between messages:", !terms.ServerNoContextTakeover)
+	}
+	err = c.WriteMessage(websocket.TextMessage, []byte(strings.Repeat("hello ", 100)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, p, err := c.ReadMessage()
+	fmt.Println(len(p), err)
+	// Output:
+	// the server's window: 4096 bytes, kept between messages: true
+	// 600 <nil>
+}
+
 func ExampleConn_Ping() {
 	client, server := pipe()
 	defer client.Close()

@@ -15,7 +15,9 @@ import (
 // runClient sends the lines of in to the server at url and prints its replies
 // to out, until in or ctx ends or the server closes.
 func runClient(ctx context.Context, url string, in io.Reader, out io.Writer) error {
-	c, resp, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
+	dialer := *websocket.DefaultDialer
+	dialer.Compression = &websocket.Compression{}
+	c, resp, err := dialer.DialContext(ctx, url, nil)
 	if err != nil {
 		if resp != nil {
 			err = fmt.Errorf("%w: the server answered %s", err, resp.Status)

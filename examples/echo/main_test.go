@@ -29,8 +29,10 @@ func start(t *testing.T) (host string, end func() error) {
 }
 
 func dial(t *testing.T, host string) *websocket.Conn {
-	c, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+host+"/ws", nil)
+	d := websocket.Dialer{Options: websocket.Options{Compression: &websocket.Compression{}}}
+	c, _, err := d.DialContext(t.Context(), "ws://"+host+"/ws", nil)
 	require.NoError(t, err)
+	require.NotNil(t, c.Negotiated().Compression)
 	t.Cleanup(func() { c.Close() })
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 	return c

@@ -33,7 +33,8 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(page)
 	})
-	mux.Handle("/ws", new(websocket.Upgrader).Handler(s.echo))
+	upgrader := websocket.Upgrader{Options: websocket.Options{Compression: &websocket.Compression{}}} // for clients that offer it
+	mux.Handle("/ws", upgrader.Handler(s.echo))
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
 	failed := make(chan error, 1)

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	All      = flag.Bool("conformance.all", false, "play limits and speed, too, and compression over one read path")
-	Full     = flag.Bool("conformance.full", false, "play all cases over every read path, with 1000 messages in each case of compression: takes hours")
+	All      = flag.Bool("conformance.all", false, "play limits, speed and compression, too, over every read path")
+	Full     = flag.Bool("conformance.full", false, "play all that with 1000 messages in each case of compression, as the suite does: takes hours")
 	Cases    = flag.String("conformance.cases", "", "play the cases of these `patterns`, such as 6.4.*,9.*, over every read path, and no others")
 	Messages = flag.Int("conformance.messages", 0, "play `N` messages in each case of compression (default 20, with -conformance.full 1000)")
 	Report   = directory("conformance.report", "keep the reports in this `directory`, an absolute path")
