@@ -51,6 +51,7 @@ type Inflater struct {
 	state    inflateState
 	underWay bool // a message has begun and not ended
 	final    bool // the block at hand has BFINAL set
+	closed   bool // the block before has
 	gave     bool // the block at hand has given output
 	sync     bool // the last block was stored and empty, and no bit of another was read
 	reached  bool // see Reached
@@ -101,7 +102,7 @@ func (i *Inflater) Reset() {
 func (i *Inflater) endMessage() {
 	i.bits, i.nbit = 0, 0
 	i.state = inflateHeader
-	i.underWay, i.final, i.gave, i.sync = false, false, false, false
+	i.underWay, i.final, i.closed, i.gave, i.sync = false, false, false, false, false
 	i.empty, i.stored, i.length = 0, 0, 0
 	i.history.own = 0
 }
@@ -112,6 +113,10 @@ func (i *Inflater) End() error {
 	switch {
 	case i.err != nil:
 		return i.err
+	case i.state == inflateSize && i.closed && i.nbit == 24:
+		// After a block with BFINAL set a sender has to add an octet 00, so that Tail is
+		// what follows its three bits (RFC 7692, section 7.2.3.4). This one has not, and
+		// the beginning of Tail was taken for it. Others do not mind.
 	case i.state != inflateHeader || i.nbit > 0:
 		return i.fail(ErrCorrupt)
 	}
@@ -188,7 +193,7 @@ loop:
 				break loop
 			}
 			header := i.take(3)
-			i.final = header&1 != 0
+			i.closed, i.final = i.final, header&1 != 0
 			i.gave, i.sync, mark = false, false, w
 			switch header >> 1 { // BTYPE (RFC 1951, section 3.2.3)
 			case 0:
@@ -268,8 +273,8 @@ loop:
 // endBlock goes from a block to the next.
 func (i *Inflater) endBlock() {
 	if i.final {
-		// "If the last block of compressed data had BFINAL set, the data is padded to
-		// a byte boundary" is how RFC 7692, section 7.2.3.4 has the next block begin.
+		// Such a block is padded to a byte boundary, and others may follow (RFC 7692,
+		// section 7.2.1).
 		i.align()
 	}
 	if i.gave {

@@ -23,8 +23,8 @@ type inflateCorpus struct {
 	size     int // of all messages
 }
 
-// chat is a message of a chat program in JSON, of about n bytes.
-func chat(rnd *rand.Rand, n int) []byte {
+// chatOf is a message of a chat program in JSON, of about n bytes.
+func chatOf(rnd *rand.Rand, n int) []byte {
 	p := fmt.Appendf(nil, `{"type":"message","id":"%08x%08x","time":17%08d%03d,"user":"u%d","text":"`,
 		rnd.Uint32(), rnd.Uint32(), rnd.IntN(1e8), rnd.IntN(1000), rnd.IntN(500))
 	vocabulary := []string{"the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "with", "as", "his", "on", "at",
@@ -60,12 +60,12 @@ func inflateCorpora(b testing.TB) []inflateCorpus {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	chats := func(count, size int) (m [][]byte) {
 		for range count {
-			m = append(m, chat(rnd, size))
+			m = append(m, chatOf(rnd, size))
 		}
 		return m
 	}
 	json := bytes.Join(chats(800, 200), []byte(","))[:64<<10]
-	text := words(rnd, 1<<20)
+	text := wordsOf(rnd, 1<<20)
 	return []inflateCorpus{
 		newCorpus(b, "takeover/105", true, chats(1000, 105)),
 		newCorpus(b, "takeover/198", true, chats(1000, 198)),
@@ -76,7 +76,7 @@ func inflateCorpora(b testing.TB) []inflateCorpus {
 		newCorpus(b, "single/2081", false, chats(200, 2081)),
 		newCorpus(b, "single/json64K", false, [][]byte{json}),
 		newCorpus(b, "single/text1M", false, [][]byte{text}),
-		newCorpus(b, "single/noise64K", false, [][]byte{noise(rnd, 64<<10)}),
+		newCorpus(b, "single/noise64K", false, [][]byte{noiseOf(rnd, 64<<10)}),
 		newCorpus(b, "single/zeros64M", false, [][]byte{make([]byte, 64<<20)}),
 	}
 }
