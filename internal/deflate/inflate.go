@@ -60,9 +60,6 @@ type Inflater struct {
 	stored           int // bytes of a stored block that are to come
 	length, distance int // what is to come of a match for which there was no room; length is 0 if there is none
 
-	nlit, ndist, nprec int // a dynamic block's numbers of code lengths: literals and lengths, distances, the code for both
-	have               int // how many of them were read
-
 	tables   *inflateTables // the codes of the block at hand, nil outside of one
 	borrowed bool           // they are to be given back
 }
@@ -87,6 +84,7 @@ const (
 // and peers that use it take 512 instead.
 func (i *Inflater) Init(bits int) {
 	i.Reset()
+	i.Forget()
 	*i = Inflater{history: inflateHistory{window: max(1<<bits, minHistory)}}
 }
 
@@ -113,7 +111,7 @@ func (i *Inflater) End() error {
 	switch {
 	case i.err != nil:
 		return i.err
-	case i.state == inflateSize && i.closed && i.nbit == 24:
+	case i.state == inflateSize && i.closed && i.nbit == 24 && i.bits == 0xffff00:
 		// After a block with BFINAL set a sender has to add an octet 00, so that Tail is
 		// what follows its three bits (RFC 7692, section 7.2.3.4). This one has not, and
 		// the beginning of Tail was taken for it. Others do not mind.
@@ -343,23 +341,23 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 		if n += i.fill(src[n:], 14); i.nbit < 14 {
 			return n, nil
 		}
-		i.nlit = int(i.take(5)) + 257
-		i.ndist = int(i.take(5)) + 1
-		i.nprec = int(i.take(4)) + 4
-		if i.nlit > 286 || i.ndist > 30 {
+		t.nlit = int(i.take(5)) + 257
+		t.ndist = int(i.take(5)) + 1
+		t.nprec = int(i.take(4)) + 4
+		if t.nlit > 286 || t.ndist > 30 {
 			return n, i.fail(ErrCorrupt)
 		}
 		t.lens = [320]uint8{}
-		i.have = 0
+		t.have = 0
 		i.state = inflatePrecode
 	}
 	if i.state == inflatePrecode {
-		for i.have < i.nprec {
+		for t.have < t.nprec {
 			if n += i.fill(src[n:], 3); i.nbit < 3 {
 				return n, nil
 			}
-			t.lens[precodeOrder[i.have]] = uint8(i.take(3))
-			i.have++
+			t.lens[precodeOrder[t.have]] = uint8(i.take(3))
+			t.have++
 		}
 		// The table for distances is free until the lengths are known.
 		bits, ok := buildTable(t.dist[:], precodeBits, t.lens[:19], precodeEntries[:], false)
@@ -367,16 +365,16 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 			return n, i.fail(ErrCorrupt)
 		}
 		t.distMask = 1<<bits - 1
-		i.have = 0
+		t.have = 0
 		i.state = inflateLengths
 	}
 
-	have, total := i.have, i.nlit+i.ndist
+	have, total := t.have, t.nlit+t.ndist
 	for have < total {
 		n += i.fill(src[n:], 14)
 		e := t.dist[i.bits&t.distMask]
 		if e.bits() > i.nbit {
-			i.have = have
+			t.have = have
 			return n, nil
 		}
 		v := i.take(e.bits()) >> e.codeBits()
@@ -398,7 +396,7 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 		}
 		have += count
 	}
-	if t.lens[endOfBlock] == 0 || !t.build(i.nlit, i.ndist) {
+	if t.lens[endOfBlock] == 0 || !t.build(t.nlit, t.ndist) {
 		return n, i.fail(ErrCorrupt)
 	}
 	i.state = inflateSymbols

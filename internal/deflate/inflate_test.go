@@ -80,8 +80,8 @@ func inflateRaw(t testing.TB, i *Inflater, src []byte, cut inflateCut) ([]byte, 
 			// Whatever Inflate does, it must not write before the length or behind the capacity.
 			arena := append(slices.Clone(dst[:cap(dst)]), 0xa5, 0xa5)
 			out, n, err := i.Inflate(arena[:len(dst):cap(dst)], base, piece)
-			require.Equal(t, []byte{0xa5, 0xa5}, arena[cap(dst):], "wrote behind the capacity")
-			require.Equal(t, dst, arena[:len(dst)], "wrote before the length")
+			require.True(t, string(arena[cap(dst):]) == "\xa5\xa5", "wrote behind the capacity")
+			require.True(t, bytes.Equal(dst, arena[:len(dst)]), "wrote before the length")
 			require.LessOrEqual(t, len(out), cap(dst))
 			require.GreaterOrEqual(t, len(out), len(dst))
 			piece = piece[n:]
@@ -102,7 +102,7 @@ func inflateRaw(t testing.TB, i *Inflater, src []byte, cut inflateCut) ([]byte, 
 			if err == nil {
 				break
 			}
-			room := cut.room()
+			room := cut.room() + len(dst)/64 // some streams are very good
 			dst = append(make([]byte, 0, len(dst)+room), dst...)
 		}
 	}
@@ -153,7 +153,12 @@ func stdDeflate(t testing.TB, level int, data []byte) []byte {
 
 var stdWriters [12]sync.Pool // of level - 2
 
-var stdLevels = []int{flate.HuffmanOnly, flate.DefaultCompression, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
+var stdLevels = func() []int {
+	if raceEnabled {
+		return []int{flate.HuffmanOnly, 0, 1, 6}
+	}
+	return []int{flate.HuffmanOnly, flate.DefaultCompression, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
+}()
 
 func newInflater(bits int) *Inflater {
 	i := new(Inflater)
@@ -438,10 +443,15 @@ func TestInflateCorrupt(t *testing.T) {
 }
 
 // flateInflate expands all of src with compress/flate and reports whether it ends
-// between two blocks. Where compress/flate stops, at a block that has BFINAL set,
-// another reader goes on.
+// between two blocks. It gives up on large output. The differences are these:
+//
+//   - compress/flate stops after a block that has BFINAL set. Here another reader
+//     goes on.
+//   - It accepts a code length code that consists of one code, and literal and length
+//     codes without an end of block, and fails later.
+//   - It does not count empty blocks.
 func flateInflate(src []byte) (p []byte, ok bool) {
-	const limit = 4 << 20
+	const limit = 1 << 17
 	run := func(ending string) (p []byte, ok bool) {
 		r := bytes.NewReader(append(slices.Clip(src), ending...))
 		for r.Len() > 0 {
@@ -451,7 +461,8 @@ func flateInflate(src []byte) (p []byte, ok bool) {
 			if err != nil || len(p) >= limit {
 				return p, false
 			}
-			if src := src[len(src)-min(len(src), max(0, r.Len()-len(ending))):]; string(src) == Tail {
+			rest := src[len(src)-min(len(src), max(0, r.Len()-len(ending))):]
+			if len(rest) == 4 && rest[0]&7 == 0 && string(rest[1:]) == Tail[1:] {
 				return p, true // see End
 			}
 		}
@@ -460,7 +471,7 @@ func flateInflate(src []byte) (p []byte, ok bool) {
 	// Only between two blocks do both of these make sense.
 	p, ok = run("\x01\x00\x00\xff\xff")
 	q, alsoOK := run("\x01\x01\x00\xfe\xffx")
-	if ok && alsoOK && len(src) >= 4 && string(src[len(src)-4:]) == Tail && bytes.Equal(p, q) {
+	if ok && alsoOK && strings.HasSuffix(string(src), Tail[1:]) && bytes.Equal(p, q) {
 		return p, true
 	}
 	return p, ok && alsoOK && string(q) == string(p)+"x"
@@ -887,7 +898,7 @@ func FuzzInflate(f *testing.F) {
 	f.Add((fixedBlock + code(0x30+'a', 8) + code(1, 7) + code(30, 5) + "0000000").bytes(), uint64(3))
 	f.Fuzz(func(t *testing.T, src []byte, seed uint64) {
 		want, ok := flateInflate(src)
-		if len(want) > 1<<20 {
+		if len(want) > 1<<16 {
 			return
 		}
 		i := newInflater(15)
@@ -902,8 +913,7 @@ func FuzzInflate(f *testing.F) {
 		if ok {
 			require.True(t, bytes.Equal(want, got))
 		}
-		// A code without an end of block is refused before its symbols are expanded,
-		// and an endless string of bits has given more to a reader that got an ending.
+		// Of what is refused one may have expanded more than the other.
 		n := min(len(want), len(got))
 		require.True(t, bytes.Equal(want[:n], got[:n]))
 	})
@@ -923,6 +933,9 @@ func FuzzInflateSplit(f *testing.F) {
 		cut.commit = func() bool { return false }
 		for _, payload := range [][]byte{first, src[len(first):]} {
 			want, wantErr := inflateMessage(t, one, payload, cutNowhere())
+			if len(want) > 1<<16 {
+				return
+			}
 			got, gotErr := inflateMessage(t, other, payload, cut)
 			require.Equal(t, wantErr, gotErr)
 			require.True(t, bytes.Equal(want, got))
