@@ -328,10 +328,6 @@ func (i *Inflater) align() {
 	i.nbit &^= 7
 }
 
-// precodeOrder is the order in which the lengths of the code length code come
-// (RFC 1951, section 3.2.7).
-var precodeOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
-
 // readTables reads the header of a dynamic block (RFC 1951, section 3.2.7), or
 // goes on with it, and returns how much of src was used. The state is
 // inflateSymbols when it is complete.
@@ -356,7 +352,7 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 			if n += i.fill(src[n:], 3); i.nbit < 3 {
 				return n, nil
 			}
-			t.lens[precodeOrder[t.have]] = uint8(i.take(3))
+			t.lens[lengthOrder[t.have]] = uint8(i.take(3))
 			t.have++
 		}
 		// The table for distances is free until the lengths are known.

@@ -89,7 +89,7 @@ func costlyBlocks(size int) []byte {
 	lengths := []struct{ n, symbols int }{{8, 232}, {9, 47}, {10, 1}, {11, 1}, {12, 1}, {13, 1}, {14, 1}, {15, 2}, {4, 2}, {5, 28}}
 	codes := map[int]bitString{4: "11000", 5: "11001", 8: "100", 9: "101", 10: "11010", 11: "11011", 12: "11100", 13: "11101", 14: "11110", 15: "11111"}
 	block := "0 01" + number(29, 5) + number(29, 5) + number(19-4, 4)
-	for _, symbol := range precodeOrder {
+	for _, symbol := range lengthOrder {
 		block += number(map[uint8]int{16: 1, 8: 3, 9: 3, 4: 5, 5: 5, 10: 5, 11: 5, 12: 5, 13: 5, 14: 5, 15: 5}[symbol], 3)
 	}
 	for _, l := range lengths {

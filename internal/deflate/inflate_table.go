@@ -48,8 +48,6 @@ func (e inflateEntry) extra(b uint64) uint32 {
 }
 
 const (
-	endOfBlock = 256 // the symbol
-
 	litBits     = 10 // bits of the table for literals and lengths, at most
 	distBits    = 8  // bits of the table for distances, at most
 	precodeBits = 7  // bits of the table for code lengths: the longest code there is

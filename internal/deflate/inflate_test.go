@@ -281,6 +281,37 @@ func TestInflateContextTakeover(t *testing.T) {
 	}
 }
 
+// The other half of the package, with the window that was agreed on.
+func TestInflateWhatTheDeflaterCompresses(t *testing.T) {
+	t.Parallel()
+	for bits := MinBits; bits <= MaxBits; bits++ {
+		for _, takeover := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d bits, takeover %t", bits, takeover), func(t *testing.T) {
+				t.Parallel()
+				rnd := rand.New(rand.NewPCG(uint64(bits), 12))
+				var d Deflater
+				d.Init(bits, takeover)
+				i := newInflater(bits)
+				for k := range 150 {
+					data := wordsOf(rnd, rnd.IntN(1+rnd.IntN(3000)))
+					level := []Level{Fast, Better, HuffmanOnly, Stored}[rnd.IntN(4)]
+					payload := d.AppendEnd(d.Append(d.Append(nil, data[:len(data)/2], level), data[len(data)/2:], level))
+					cut := cutRandomly(uint64(k))
+					p, err := inflateMessage(t, i, payload, cut)
+					require.NoError(t, err)
+					require.True(t, bytes.Equal(data, p))
+					if !takeover {
+						i.Forget()
+					}
+				}
+				if !takeover {
+					require.False(t, i.Reached())
+				}
+			})
+		}
+	}
+}
+
 // A bitString is DEFLATE data as its bits, in the order in which they are sent.
 // Blanks are for the eye.
 type bitString string
@@ -319,7 +350,7 @@ const fixedBlock = bitString("0 10 ")
 
 func dynamicBlock(hlit, hdist int) bitString {
 	s := "0 01 " + number(hlit-257, 5) + number(hdist-1, 5) + number(18-4, 4)
-	for _, symbol := range precodeOrder[:18] {
+	for _, symbol := range lengthOrder[:18] {
 		l := map[uint8]int{0: 2, 1: 2, 2: 3, 16: 3, 17: 3, 18: 3}[symbol]
 		s += number(l, 3)
 	}
