@@ -51,6 +51,7 @@ type Inflater struct {
 	state    inflateState
 	underWay bool // a message has begun and not ended
 	final    bool // the block at hand has BFINAL set
+	closed   bool // the block before has
 	gave     bool // the block at hand has given output
 	sync     bool // the last block was stored and empty, and no bit of another was read
 	reached  bool // see Reached
@@ -58,9 +59,6 @@ type Inflater struct {
 
 	stored           int // bytes of a stored block that are to come
 	length, distance int // what is to come of a match for which there was no room; length is 0 if there is none
-
-	nlit, ndist, nprec int // a dynamic block's numbers of code lengths: literals and lengths, distances, the code for both
-	have               int // how many of them were read
 
 	tables   *inflateTables // the codes of the block at hand, nil outside of one
 	borrowed bool           // they are to be given back
@@ -86,6 +84,7 @@ const (
 // and peers that use it take 512 instead.
 func (i *Inflater) Init(bits int) {
 	i.Reset()
+	i.Forget()
 	*i = Inflater{history: inflateHistory{window: max(1<<bits, minHistory)}}
 }
 
@@ -101,7 +100,7 @@ func (i *Inflater) Reset() {
 func (i *Inflater) endMessage() {
 	i.bits, i.nbit = 0, 0
 	i.state = inflateHeader
-	i.underWay, i.final, i.gave, i.sync = false, false, false, false
+	i.underWay, i.final, i.closed, i.gave, i.sync = false, false, false, false, false
 	i.empty, i.stored, i.length = 0, 0, 0
 	i.history.own = 0
 }
@@ -112,6 +111,10 @@ func (i *Inflater) End() error {
 	switch {
 	case i.err != nil:
 		return i.err
+	case i.state == inflateSize && i.closed && i.nbit == 24 && i.bits == 0xffff00:
+		// After a block with BFINAL set a sender has to add an octet 00, so that Tail is
+		// what follows its three bits (RFC 7692, section 7.2.3.4). This one has not, and
+		// the beginning of Tail was taken for it. Others do not mind.
 	case i.state != inflateHeader || i.nbit > 0:
 		return i.fail(ErrCorrupt)
 	}
@@ -188,7 +191,7 @@ loop:
 				break loop
 			}
 			header := i.take(3)
-			i.final = header&1 != 0
+			i.closed, i.final = i.final, header&1 != 0
 			i.gave, i.sync, mark = false, false, w
 			switch header >> 1 { // BTYPE (RFC 1951, section 3.2.3)
 			case 0:
@@ -268,8 +271,8 @@ loop:
 // endBlock goes from a block to the next.
 func (i *Inflater) endBlock() {
 	if i.final {
-		// "If the last block of compressed data had BFINAL set, the data is padded to
-		// a byte boundary" is how RFC 7692, section 7.2.3.4 has the next block begin.
+		// Such a block is padded to a byte boundary, and others may follow (RFC 7692,
+		// section 7.2.1).
 		i.align()
 	}
 	if i.gave {
@@ -325,10 +328,6 @@ func (i *Inflater) align() {
 	i.nbit &^= 7
 }
 
-// precodeOrder is the order in which the lengths of the code length code come
-// (RFC 1951, section 3.2.7).
-var precodeOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
-
 // readTables reads the header of a dynamic block (RFC 1951, section 3.2.7), or
 // goes on with it, and returns how much of src was used. The state is
 // inflateSymbols when it is complete.
@@ -338,23 +337,23 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 		if n += i.fill(src[n:], 14); i.nbit < 14 {
 			return n, nil
 		}
-		i.nlit = int(i.take(5)) + 257
-		i.ndist = int(i.take(5)) + 1
-		i.nprec = int(i.take(4)) + 4
-		if i.nlit > 286 || i.ndist > 30 {
+		t.nlit = int(i.take(5)) + 257
+		t.ndist = int(i.take(5)) + 1
+		t.nprec = int(i.take(4)) + 4
+		if t.nlit > 286 || t.ndist > 30 {
 			return n, i.fail(ErrCorrupt)
 		}
 		t.lens = [320]uint8{}
-		i.have = 0
+		t.have = 0
 		i.state = inflatePrecode
 	}
 	if i.state == inflatePrecode {
-		for i.have < i.nprec {
+		for t.have < t.nprec {
 			if n += i.fill(src[n:], 3); i.nbit < 3 {
 				return n, nil
 			}
-			t.lens[precodeOrder[i.have]] = uint8(i.take(3))
-			i.have++
+			t.lens[lengthOrder[t.have]] = uint8(i.take(3))
+			t.have++
 		}
 		// The table for distances is free until the lengths are known.
 		bits, ok := buildTable(t.dist[:], precodeBits, t.lens[:19], precodeEntries[:], false)
@@ -362,16 +361,16 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 			return n, i.fail(ErrCorrupt)
 		}
 		t.distMask = 1<<bits - 1
-		i.have = 0
+		t.have = 0
 		i.state = inflateLengths
 	}
 
-	have, total := i.have, i.nlit+i.ndist
+	have, total := t.have, t.nlit+t.ndist
 	for have < total {
 		n += i.fill(src[n:], 14)
 		e := t.dist[i.bits&t.distMask]
 		if e.bits() > i.nbit {
-			i.have = have
+			t.have = have
 			return n, nil
 		}
 		v := i.take(e.bits()) >> e.codeBits()
@@ -393,7 +392,7 @@ func (i *Inflater) readTables(src []byte) (n int, err error) {
 		}
 		have += count
 	}
-	if t.lens[endOfBlock] == 0 || !t.build(i.nlit, i.ndist) {
+	if t.lens[endOfBlock] == 0 || !t.build(t.nlit, t.ndist) {
 		return n, i.fail(ErrCorrupt)
 	}
 	i.state = inflateSymbols

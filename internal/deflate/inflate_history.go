@@ -1,6 +1,9 @@
 package deflate
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync"
+)
 
 // minHistory is the least that is kept of what was received, in bytes. It is a
 // power of two.
@@ -10,11 +13,12 @@ const minHistory = 512
 // shown. It is a ring, as a buffer that is moved up when it is full needs either
 // twice the memory or, with a message of 100 bytes, a move of 32 KiB.
 type inflateHistory struct {
-	window int    // bytes that are held at most, a power of two
-	ring   []byte // of a length that is a power of two; nil before there is anything to hold
-	head   int    // where the next byte goes
-	held   int    // bytes that were put there
-	own    int    // those of them that the message under way has given
+	window int     // bytes that are held at most, a power of two
+	ring   []byte  // of a length that is a power of two; nil before there is anything to hold
+	box    *[]byte // what the pool knows it by
+	head   int     // where the next byte goes
+	held   int     // bytes that were put there
+	own    int     // those of them that the message under way has given
 }
 
 // add appends p to the history.
@@ -32,11 +36,25 @@ func (h *inflateHistory) add(p []byte) {
 	h.held = min(h.held+len(p), len(h.ring))
 }
 
+// ringPools keep rings that were given up, by size: the first has those of
+// minHistory bytes. A message that is read in pieces without context takeover
+// needs a history for as long as it takes.
+var ringPools [MaxBits - 9 + 1]sync.Pool
+
+func ringPool(size int) *sync.Pool { return &ringPools[bits.Len(uint(size/minHistory))-1] }
+
 // grow makes the ring larger.
 func (h *inflateHistory) grow(size int) {
-	ring := make([]byte, size)
-	h.read(ring[:h.held], h.held)
-	h.ring, h.head = ring, h.held
+	box, ok := ringPool(size).Get().(*[]byte)
+	if !ok {
+		ring := make([]byte, size)
+		box = &ring
+	}
+	ring, held := *box, h.held
+	h.read(ring[:held], held)
+	own := h.own
+	h.drop()
+	h.ring, h.box, h.head, h.held, h.own = ring, box, held, held, own
 }
 
 // read fills p with what was received, beginning back bytes ago. There must be as
@@ -50,7 +68,11 @@ func (h *inflateHistory) read(p []byte, back int) {
 	copy(p[n:], h.ring)
 }
 
-// drop gives the memory up.
+// drop gives the memory up. What is in it is not erased: nobody reads more of a
+// ring than was put there since.
 func (h *inflateHistory) drop() {
-	h.ring, h.head, h.held, h.own = nil, 0, 0, 0
+	if h.box != nil {
+		ringPool(len(h.ring)).Put(h.box)
+	}
+	h.ring, h.box, h.head, h.held, h.own = nil, nil, 0, 0, 0
 }

@@ -63,7 +63,11 @@ type inflateTables struct {
 	litMask, distMask uint64 // which bits are the index
 	lit               [litEntries]inflateEntry
 	dist              [distEntries]inflateEntry
-	lens              [320]uint8 // the code lengths, while they are read
+
+	// While the header of a dynamic block is read:
+	nlit, ndist, nprec int        // how many code lengths it has: literals and lengths, distances, the code for both
+	have               int        // how many were read
+	lens               [320]uint8 // and these
 }
 
 var tablesPool = sync.Pool{New: func() any { return new(inflateTables) }}
