@@ -73,6 +73,7 @@ func (c *Conn) readFailed(err error) error {
 		err = dead // what the network says of it is of no interest
 	}
 	c.r.err = err
+	c.r.letGo()
 	c.readTurn.end(err)
 
 	// "the endpoint SHOULD send a Close frame with an appropriate status code

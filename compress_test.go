@@ -1087,3 +1087,32 @@ func TestCompressionDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// What has come of a message can be read, in whatever pieces, while the peer is
+// silent.
+func TestCompressedBytesDoNotWait(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := squeezing(t, overPipe, server, Compression{}, Options{})
+		var d plainDeflater
+		flushed := d.payload(t, some(5000)) + "\x00\x00\xff\xff"
+		rest := d.payload(t, "bye")
+		frame := peer.Encode(deflatedText(flushed + rest)) // of which the first part comes alone
+		sent := soon(func() bool { peer.SendRaw(frame[:len(frame)-len(rest)]); return true })
+		_, r, err := c.NextReader()
+		require.NoError(t, err)
+		p := make([]byte, 7)
+		for n := 0; n < 5000; {
+			k, err := r.Read(p)
+			require.NoError(t, err)
+			require.Equal(t, some(5007)[n:n+k], string(p[:k]))
+			n += k
+		}
+		require.True(t, <-sent)
+		sent = soon(func() bool { peer.SendRaw(frame[len(frame)-len(rest):]); return true })
+		got, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, "bye", string(got))
+		require.True(t, <-sent)
+	})
+}

@@ -324,7 +324,8 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 
 // ReadMessageContext is ReadMessage with a context, and with memory of the
 // caller: it appends the message to dst and returns the longer slice, also when
-// it fails. With a nil dst it allocates once, when the whole message is there.
+// it fails. All of dst's capacity may be overwritten. With a nil dst it allocates
+// once, when the whole message is there.
 //
 // When ctx ends before the message began, the error is context.Cause(ctx) and
 // nothing is lost: reading may go on. Within a message the connection fails.

@@ -398,40 +398,40 @@ func (r *reader) expand(dst []byte, base int) (p []byte, err error) {
 	if r.room >= 0 {
 		room = int(min(int64(room), int64(len(dst))+r.room))
 	}
-	start, n := len(dst), 0
+	var src []byte // none as long as what came before is not used up
 	switch {
-	case r.left > 0:
-		src, err := r.unmasked()
-		if err != nil {
+	case r.left > 0 && (r.pos < r.end || !r.full):
+		if src, err = r.unmasked(); err != nil {
 			return dst, err
 		}
-		dst, n, r.full, err = r.inflate.expand(dst[:start:room], base, src)
-		if err != nil {
-			return dst, r.fail(err)
-		}
+	case r.left == 0 && r.fin && (!r.full || r.tail > 0):
+		// "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end" (RFC 7692, section 7.2.2)
+		src = deflateTail[r.tail:]
+	}
+	start := len(dst)
+	dst, n, full, err := r.inflate.expand(dst[:start:room], base, src)
+	// What came before an error is judged before the error.
+	if r.text && !r.valid.Write(dst[start:]) {
+		return dst, r.fail(errInvalidUTF8)
+	}
+	if err != nil {
+		return dst, r.fail(err)
+	}
+	r.full = full
+	if r.left == 0 {
+		r.tail += n
+	} else {
 		r.pos += n
 		r.clear -= n
 		if r.left -= int64(n); r.left == 0 {
 			r.inflate.dec.EndFragment()
 		}
-	case r.fin && !r.full || r.tail > 0:
-		// "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end" (RFC 7692, section 7.2.2)
-		dst, n, r.full, err = r.inflate.expand(dst[:start:room], base, deflateTail[r.tail:])
-		r.tail += n
-	default:
-		dst, _, r.full, err = r.inflate.expand(dst[:start:room], base, nil)
-	}
-	if err != nil {
-		return dst, r.fail(err)
 	}
 	if r.room >= 0 {
 		r.room -= int64(len(dst) - start)
 	}
 	if r.full && r.room == 0 {
 		return dst, r.fail(ErrReadLimit)
-	}
-	if r.text && !r.valid.Write(dst[start:]) {
-		return dst, r.fail(errInvalidUTF8)
 	}
 	if r.tail == len(deflateTail) && !r.full {
 		return dst, r.endDeflated(dst[base:])
