@@ -133,12 +133,14 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		size:    max(positive(b.read, defaultBufferSize), minReadBuffer),
 		in:      inbound{server: n.Server},
 	}
+	c.r.socket = newSocketReader(nc, c.r.size)
 	if len(early) > 0 {
 		c.r.buf = make([]byte, max(c.r.size, len(early)))
 		c.r.end = copy(c.r.buf, early)
 	}
 	c.w = writer{
 		nc:      nc,
+		socket:  newSocketWriter(nc),
 		server:  n.Server,
 		size:    positive(b.write, defaultBufferSize),
 		pool:    b.pool,
@@ -267,7 +269,9 @@ func (c *Conn) readFor(ctx context.Context, want purpose, f func() error) error 
 		return context.Cause(ctx)
 	}
 	defer c.interruptible(ctx)()
-	return c.judge(ctx, f())
+	err := f()
+	c.r.rest() // a program may take its time before it reads again
+	return c.judge(ctx, err)
 }
 
 // interruptible makes reads fail with a timeout when ctx ends, until the

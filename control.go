@@ -3,7 +3,6 @@ package websocket
 import (
 	"context"
 	"crypto/rand"
-	"io"
 	"sync"
 	"time"
 )
@@ -241,7 +240,7 @@ func (k *keepalive) start(c *Conn, opts Options) {
 	k.interval = opts.PingInterval
 	k.timeout = positive(opts.PingTimeout, opts.PingInterval)
 	k.heard = time.Now()
-	c.r.src = &listener{src: c.nc, k: k}
+	c.r.ears = k
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(k.interval, k.tick)
@@ -330,17 +329,4 @@ func (k *keepalive) hear(n int) {
 		k.waited += k.inVain(now)
 	}
 	k.waiting = time.Time{}
-}
-
-// A listener tells keepalive of the reads that pass through it.
-type listener struct {
-	src io.Reader
-	k   *keepalive
-}
-
-func (l *listener) Read(p []byte) (n int, err error) {
-	l.k.wait()
-	n, err = l.src.Read(p)
-	l.k.hear(n)
-	return n, err
 }

@@ -227,9 +227,10 @@ func TestWriteControl(t *testing.T) {
 			requireCloseSent(t, c)
 			require.NoError(t, c.Context().Err(), "reads go on")
 			read := reading(c)
-			peer.Send(text("Hello"), ping("no answer to this"))
+			sent := soon(func() bool { peer.Send(text("Hello"), ping("no answer to this")); return true })
 			requireMessage(t, TextMessage, "Hello", <-read)
 			read = reading(c)
+			require.True(t, <-sent)
 			peer.Send(wstest.CloseFrame(1000, "bye"))
 			require.Equal(t, &CloseError{1000, "bye"}, (<-read).err)
 			peer.Close() // a client leaves the first step to the server

@@ -34,13 +34,17 @@ type controls interface {
 
 type reader struct {
 	src     io.Reader
+	socket  *socketReader // the shorter way to src, nil if there is none
+	ears    ears          // nil if nobody listens
 	up      controls
 	anyText bool // text need not be UTF-8
 	lenient bool // a timeout within a message does no harm, for nobody waits for it as a whole
 
-	buf      []byte // what was read from src; nil until the first need
-	size     int    // bytes of buf
-	pos, end int    // buf[pos:end] waits to be used
+	buf      []byte  // what was read from src, nil while nothing was
+	size     int     // bytes of buf, at least
+	lent     *buffer // the memory of buf, nil if that is not borrowed
+	pos, end int     // buf[pos:end] waits to be used
+	first    []byte  // room for the first bytes, where socket is nil
 
 	in       inbound
 	err      error // why nothing can be read any more
@@ -523,33 +527,101 @@ func (r *reader) take(p []byte) int {
 }
 
 // fill reads more into the buffer, which has room for any header and any control
-// frame.
+// frame. An empty buffer is given back before there is anything to wait for.
 func (r *reader) fill() error {
-	if r.pos == r.end && len(r.buf) != r.size {
-		r.buf = make([]byte, r.size) // the first, or in place of what came with the handshake
-		r.pos, r.end = 0, 0
+	r.rest()
+	if r.buf == nil && r.socket != nil {
+		return r.fillFromSocket()
 	}
-	if r.pos > 0 {
+	if r.buf == nil && r.left > 0 {
+		r.borrowed(borrowBuffer(r.size), 0) // the message will not be long in coming
+	}
+	if r.buf != nil {
 		r.end = copy(r.buf, r.buf[r.pos:r.end])
 		r.pos = 0
+		n, err := r.receive(r.buf[r.end:])
+		r.end += n
+		return err
 	}
-	n, err := r.receive(r.buf[r.end:])
-	r.end += n
+	// Nothing tells when there will be something to read, but reading.
+	if r.first == nil {
+		r.first = make([]byte, firstBytes)
+	}
+	n, err := r.receive(r.first)
+	if err == nil {
+		r.borrowed(borrowBuffer(r.size), 0)
+		r.end = copy(r.buf, r.first[:n])
+	}
 	return err
+}
+
+// firstBytes is how much is read to begin with where there is no socketReader: a
+// header and a little more.
+const firstBytes = 32
+
+// rest gives an empty buffer back.
+func (r *reader) rest() {
+	if r.pos == r.end {
+		r.lent.giveBack()
+		r.buf, r.lent = nil, nil
+		r.pos, r.end = 0, 0
+	}
+}
+
+// borrowed takes over memory that holds n bytes to be used.
+func (r *reader) borrowed(lent *buffer, n int) {
+	r.lent, r.buf = lent, lent.b[:cap(lent.b)]
+	r.pos, r.end = 0, n
+}
+
+func (r *reader) fillFromSocket() error {
+	if r.ears != nil {
+		r.ears.wait()
+	}
+	lent, n, err := r.socket.read()
+	if r.ears != nil {
+		r.ears.hear(n)
+	}
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		lent.giveBack()
+		return brokenOff()
+	}
+	r.borrowed(lent, n)
+	return nil
+}
+
+// ears are told of each wait for the peer.
+type ears interface {
+	wait()
+	hear(n int) // the wait is over and has brought n bytes
+}
+
+// brokenOff is the end of input without a close frame: "If [...] no Close control
+// frame was received [...], The WebSocket Connection Close Code is considered to
+// be 1006" (section 7.1.5).
+func brokenOff() error {
+	return &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
 }
 
 // receive reads at least one byte into p, or returns an error.
 func (r *reader) receive(p []byte) (n int, err error) {
 	const patience = 100 // reads that bring nothing, as in bufio
 	for range patience {
+		if r.ears != nil {
+			r.ears.wait()
+		}
 		n, err = r.src.Read(p)
+		if r.ears != nil {
+			r.ears.hear(n)
+		}
 		if n > 0 {
 			return n, nil // src says it again if it has an error
 		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF { // the latter is TLS cut off
-			// "If [...] no Close control frame was received [...], The WebSocket
-			// Connection Close Code is considered to be 1006" (section 7.1.5)
-			return 0, &CloseError{Code: CloseAbnormalClosure, Text: io.ErrUnexpectedEOF.Error()}
+			return 0, brokenOff()
 		}
 		if err != nil {
 			return 0, err

@@ -772,7 +772,7 @@ func TestReaderBuffer(t *testing.T) {
 					fmt.Sprintf("message 2 %q", some(250)), fmt.Sprintf("ping %q", some(125)), fmt.Sprintf("message 2 %q", some(256)),
 					fmt.Sprintf("ping %q", some(125)), fmt.Sprintf("message 2 %q", some(70000)), fmt.Sprintf("pong %q", some(125)),
 				}, j.lines)
-				require.Len(t, r.buf, size)
+				require.Nil(t, r.buf, "it is given back")
 			}
 		}
 	}
@@ -783,10 +783,11 @@ func TestReaderBuffer(t *testing.T) {
 func stallAfter(wire []byte, read func(r *reader, limit int64) (int, []byte, error)) func() []byte {
 	src := &wstest.Source{}
 	r, _ := newTestReader(src, true)
-	r.buf = make([]byte, r.size)
 	return func() []byte {
 		*src = wstest.Source{Data: wire, End: io.ErrClosedPipe}
-		*r = reader{src: src, up: r.up, size: r.size, buf: r.buf, in: inbound{server: true}}
+		r.pos = r.end
+		r.rest()
+		*r = reader{src: src, up: r.up, size: r.size, first: r.first, in: inbound{server: true}}
 		_, p, _ := read(r, -1)
 		return p
 	}
@@ -970,5 +971,5 @@ func TestReaderLetsGoOfEarlyBytes(t *testing.T) {
 	_, p, err := c.ReadMessage()
 	require.NoError(t, err)
 	require.Equal(t, "Hello", string(p))
-	require.Len(t, c.r.buf, defaultBufferSize)
+	require.Nil(t, c.r.buf)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duplexkit/websocket/internal/sock"
 	"github.com/duplexkit/websocket/internal/xor"
 )
 
@@ -28,6 +29,7 @@ var (
 // concurrently; whoever has the turn writes.
 type writer struct {
 	nc      net.Conn
+	socket  *socketWriter // the shorter way to nc, nil if there is none
 	server  bool          // which end we are: a client masks
 	size    int           // bytes of payload that a messageWriter gathers for one fragment
 	pool    BufferPool    // where a messageWriter borrows its buffer
@@ -137,8 +139,7 @@ func (w *writer) prepared(opcode int, plain *encoding, deflated func(form) *enco
 			}
 		}
 		if w.server {
-			_, err := w.nc.Write(e.frame)
-			return err
+			return w.write(e.frame)
 		}
 		p := e.payload()
 		return w.writeFrame(FrameHeader{Fin: true, RSV1: e.rsv1, Opcode: opcode, Length: int64(len(p))}, p)
@@ -317,7 +318,7 @@ func (w *writer) release() {
 	err := w.arm(w.byTimeout())
 	n := 0
 	if err == nil {
-		n, err = writeNonblocking(w.nc, b)
+		n, err = w.tryWrite(b)
 	}
 	if err == nil && n < len(b) {
 		// The socket is full, or of a kind that knows no writing without
@@ -337,7 +338,7 @@ func (w *writer) sendReplies(b []byte, last bool) {
 	for b != nil {
 		err := w.arm(w.byTimeout())
 		if err == nil {
-			_, err = w.nc.Write(b)
+			err = w.write(b)
 		}
 		b, last = w.replied(err, last)
 	}
@@ -432,8 +433,7 @@ func (w *writer) writeFrame(h FrameHeader, p []byte) error {
 	case len(p) <= smallPayload:
 		buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
 		defer smallBuffers.Put(buf)
-		_, err := w.nc.Write(w.appendFrame(buf[:0], h, p))
-		return err
+		return w.write(w.appendFrame(buf[:0], h, p))
 	case w.server:
 		return w.writeVector(h, p)
 	}
@@ -476,7 +476,7 @@ func (w *writer) writeMasked(h FrameHeader, p []byte) error {
 		n := min(len(p), len(buf)-start)
 		chunk = chunk[:start+n]
 		pos = xor.Copy(chunk[start:], p[:n], h.MaskKey, pos)
-		if _, err := w.nc.Write(chunk); err != nil {
+		if err := w.write(chunk); err != nil {
 			return err
 		}
 		p, chunk = p[n:], buf[:0]
@@ -496,8 +496,26 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 	header := h.Append(scratch[:0])
 	start := maxHeader - len(header)
 	copy(b[start:], header)
-	_, err := w.nc.Write(b[start:])
+	return w.write(b[start:])
+}
+
+// write writes b by one call. The caller has the turn.
+func (w *writer) write(b []byte) (err error) {
+	if w.socket != nil && len(b) <= sock.MaxSize {
+		_, err = w.socket.write(b, true)
+	} else {
+		_, err = w.nc.Write(b)
+	}
 	return err
+}
+
+// tryWrite writes what there is room for of b, and nothing where no way is known
+// to find that out without waiting. The caller has the turn.
+func (w *writer) tryWrite(b []byte) (n int, err error) {
+	if w.socket == nil {
+		return 0, nil
+	}
+	return w.socket.write(b, false)
 }
 
 // next begins a message that is written piece by piece. It ends the one before
@@ -724,8 +742,7 @@ func (w *writer) writeFragments(h FrameHeader, p []byte) error {
 			break
 		}
 	}
-	_, err := w.nc.Write(b)
-	return err
+	return w.write(b)
 }
 
 // writeThrough sends p as a fragment of its own.
