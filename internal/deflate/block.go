@@ -17,7 +17,6 @@ const (
 
 const (
 	blockHeaderBits = 3
-	maxStored       = 1<<16 - 1
 )
 
 // lengthCode maps the length of a match less 3 to its code less 257,

@@ -563,3 +563,22 @@ func FuzzDeflate(f *testing.F) {
 		c.close()
 	})
 }
+
+// BenchmarkAppendMessage is for a quick look; internal/benchmarks compares.
+func BenchmarkAppendMessage(b *testing.B) {
+	for _, level := range []Level{HuffmanOnly, Fast, Better} {
+		for _, n := range []int{16, 125, 1 << 10, 64 << 10} {
+			b.Run(fmt.Sprintf("level=%d/%d", level, n), func(b *testing.B) {
+				p := sample(rand.New(rand.NewPCG(1, 1)), "text", 256<<10)
+				var d Deflater
+				d.Init(12, true)
+				dst := make([]byte, 0, n+32)
+				b.SetBytes(int64(n))
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i = (i + n) % (len(p) - n) {
+					d.AppendMessage(dst, p[i:i+n], level)
+				}
+			})
+		}
+	}
+}
