@@ -77,7 +77,7 @@ func TestHuffman(t *testing.T) {
 		"fibonacci": fibonacci,
 		"reversed":  func() []uint32 { f := slices.Clone(fibonacci); slices.Reverse(f); return f }(),
 	}
-	for i := range 300 {
+	for i := range 80 {
 		freq := make([]uint32, 2+rnd.IntN(literalCodes-1))
 		for j := range freq {
 			if rnd.IntN(3) > 0 {
@@ -103,7 +103,7 @@ func TestHuffman(t *testing.T) {
 		})
 	}
 	t.Run("of code lengths", func(t *testing.T) {
-		for range 300 {
+		for range 100 {
 			freq := make([]uint32, 19)
 			for i := range freq {
 				freq[i] = rnd.Uint32N(1 << rnd.IntN(9))

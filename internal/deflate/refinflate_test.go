@@ -118,9 +118,11 @@ func (r *refInflater) block(b *refBits) {
 		if n != inverse^0xffff {
 			panic(errors.New("a stored block whose lengths disagree"))
 		}
-		for range n {
-			r.out = append(r.out, byte(b.take(8)))
+		if b.pos>>3+n > len(b.p) {
+			panic(errRefEnd)
 		}
+		r.out = append(r.out, b.p[b.pos>>3:b.pos>>3+n]...)
+		b.pos += 8 * n
 		return
 	case typeFixed:
 		for i := range literal {
