@@ -57,7 +57,7 @@ var rows = []row{
 	{
 		name:   "java.net.http of the JDK",
 		needs:  []need{{"java", "apt-get install openjdk-17-jdk-headless"}},
-		client: program("java", "testdata/java/Client.java"),
+		client: program("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "testdata/java/Client.java"), // compiles it, too
 		limit:  limit,
 	},
 }
