@@ -108,13 +108,7 @@ func newEchoServer(t *testing.T) *echoServer {
 	s := &echoServer{reports: make(chan report, 1), ends: make(map[string]chan error)}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir("testdata/browser")))
-	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
-		var results report
-		if err := json.NewDecoder(r.Body).Decode(&results); err != nil {
-			results = report{"report": err.Error()}
-		}
-		s.reports <- results
-	})
+	mux.Handle("POST /report", reporting(s.reports))
 	for path, loop := range loops {
 		mux.Handle(path, new(websocket.Upgrader).Handler(func(c *websocket.Conn, r *http.Request) error {
 			err := loop(c, func(p []byte) (bool, error) { return obey(c, p) })
@@ -125,6 +119,17 @@ func newEchoServer(t *testing.T) *echoServer {
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// reporting takes the report of a page.
+func reporting(reports chan<- report) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var results report
+		if err := json.NewDecoder(r.Body).Decode(&results); err != nil {
+			results = report{"report": err.Error()}
+		}
+		reports <- results
+	}
 }
 
 // obey is the command of our server.

@@ -29,27 +29,33 @@ type row struct {
 
 const limit = 20 * time.Second
 
+var (
+	needChromium = []need{{"chromium", "apt-get install chromium"}}
+	needNode     = []need{
+		{"node", "apt-get install nodejs npm"},
+		{"testdata/node/node_modules/ws/package.json", "npm install --prefix internal/interop/testdata/node"},
+	}
+	needPythonWebsockets = []need{{"/usr/lib/python3/dist-packages/websockets/__init__.py", "apt-get install python3-websockets"}}
+)
+
 var rows = []row{
 	{
 		name:   "Chromium",
-		needs:  []need{{"chromium", "apt-get install chromium"}},
+		needs:  needChromium,
 		client: chromium,
 		limit:  60 * time.Second,
 		lacks:  []string{"client ping"}, // browsers' scripts cannot
 	},
 	{
-		name: "ws for Node",
-		needs: []need{
-			{"node", "apt-get install nodejs npm"},
-			{"testdata/node/node_modules/ws/package.json", "npm install --prefix internal/interop/testdata/node"},
-		},
+		name:   "ws for Node",
+		needs:  needNode,
 		client: program("node", "testdata/node/client.mjs"),
 		server: daemon("node", "testdata/node/server.mjs"),
 		limit:  limit,
 	},
 	{
 		name:   "websockets for Python",
-		needs:  []need{{"/usr/lib/python3/dist-packages/websockets/__init__.py", "apt-get install python3-websockets"}},
+		needs:  needPythonWebsockets,
 		client: program("/usr/bin/python3", "testdata/python/client.py"), // the interpreter that has Debian's packages
 		server: daemon("/usr/bin/python3", "testdata/python/server.py"),
 		limit:  limit,
@@ -131,11 +137,20 @@ func daemon(name string, args ...string) func(t *testing.T, port string) *child 
 
 // chromium loads our server's page, whose script goes through the cases and reports.
 func chromium(ctx context.Context, t *testing.T, s *echoServer, url string) report {
-	browser := start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	return waitReport(ctx, t, startChromium(t, s.URL+"/?url="+url), s.reports)
+}
+
+// startChromium has Chromium load a page.
+func startChromium(t *testing.T, url string) *child {
+	return start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--user-data-dir="+emptyDir(t), s.URL+"/?url="+url)
+		"--user-data-dir="+emptyDir(t), url)
+}
+
+// waitReport returns what the page in a browser reports.
+func waitReport(ctx context.Context, t *testing.T, browser *child, reports <-chan report) report {
 	select {
-	case results := <-s.reports:
+	case results := <-reports:
 		return results
 	case <-browser.exited:
 		require.FailNow(t, "the browser ended", "%v", browser.err)
