@@ -91,6 +91,9 @@ var loops = map[string]func(c *websocket.Conn, command command) error{
 	},
 }
 
+// compressed, added to an endpoint, is the same with permessage-deflate.
+const compressed = "/compressed"
+
 // leave takes leave with the code and reason of a commanded CloseError, waiting for the peer's.
 func leave(c *websocket.Conn, err error) error {
 	var closing *websocket.CloseError
@@ -110,10 +113,18 @@ func newEchoServer(t *testing.T) *echoServer {
 	mux.Handle("/", http.FileServer(http.Dir("testdata/browser")))
 	mux.Handle("POST /report", reporting(s.reports))
 	for path, loop := range loops {
-		mux.Handle(path, new(websocket.Upgrader).Handler(func(c *websocket.Conn, r *http.Request) error {
+		serve := func(c *websocket.Conn, r *http.Request) error {
 			err := loop(c, func(p []byte) (bool, error) { return obey(c, p) })
 			s.end(r.URL.Query().Get("case")) <- err
 			return err
+		}
+		mux.Handle(path, new(websocket.Upgrader).Handler(serve))
+		u := &websocket.Upgrader{Options: websocket.Options{Compression: &websocket.Compression{}}}
+		mux.Handle(path+compressed, u.Handler(func(c *websocket.Conn, r *http.Request) error {
+			if c.Negotiated().Compression == nil {
+				return errors.New("the client does not offer it")
+			}
+			return serve(c, r)
 		}))
 	}
 	s.Server = httptest.NewServer(mux)
@@ -199,7 +210,7 @@ func longBinary() []byte {
 }
 
 // runOurClient goes through the cases against the echo server at endpoint.
-func runOurClient(ctx context.Context, endpoint string) report {
+func runOurClient(ctx context.Context, d *websocket.Dialer, endpoint string) report {
 	cases := map[string]func(c *websocket.Conn) string{
 		"text":         func(c *websocket.Conn) string { return echo(c, websocket.TextMessage, []byte("hello")) },
 		"binary":       func(c *websocket.Conn) string { return echo(c, websocket.BinaryMessage, sevenBytes) },
@@ -237,7 +248,7 @@ func runOurClient(ctx context.Context, endpoint string) report {
 	results := make(report)
 	for name, run := range cases {
 		results[name] = func() string {
-			c, _, err := websocket.DefaultDialer.DialContext(ctx, endpoint+"?case="+url.QueryEscape(name), nil)
+			c, _, err := d.DialContext(ctx, endpoint+"?case="+url.QueryEscape(name), nil)
 			if err != nil {
 				return err.Error()
 			}

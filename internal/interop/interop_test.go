@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
 )
 
 // row is a peer.
@@ -23,8 +25,9 @@ type row struct {
 	// server starts listening at port; nil: the peer is no server.
 	server func(t *testing.T, port string) *child
 
-	limit time.Duration // of the client against one endpoint, and of the server
-	lacks []string      // cases that its client has no means for
+	limit  time.Duration // of the client against one endpoint, and of the server
+	lacks  []string      // cases that its client has no means for
+	offers bool          // its client offers permessage-deflate
 }
 
 const limit = 20 * time.Second
@@ -43,6 +46,7 @@ var rows = []row{
 		name:   "Chromium",
 		needs:  needChromium,
 		client: chromium,
+		offers: true,
 		limit:  60 * time.Second,
 		lacks:  []string{"client ping"}, // browsers' scripts cannot
 	},
@@ -50,6 +54,7 @@ var rows = []row{
 		name:   "ws for Node",
 		needs:  needNode,
 		client: program("node", "testdata/node/client.mjs"),
+		offers: true,
 		server: daemon("node", "testdata/node/server.mjs"),
 		limit:  limit,
 	},
@@ -57,6 +62,7 @@ var rows = []row{
 		name:   "websockets for Python",
 		needs:  needPythonWebsockets,
 		client: program("/usr/bin/python3", "testdata/python/client.py"), // the interpreter that has Debian's packages
+		offers: true,
 		server: daemon("/usr/bin/python3", "testdata/python/server.py"),
 		limit:  limit,
 	},
@@ -74,7 +80,11 @@ func TestOurServer(t *testing.T) {
 		if row.client == nil {
 			continue
 		}
-		for _, path := range slices.Sorted(maps.Keys(loops)) {
+		paths := slices.Sorted(maps.Keys(loops))
+		if row.offers {
+			paths = append(paths, "/serve"+compressed, "/stream"+compressed)
+		}
+		for _, path := range paths {
 			t.Run(row.name+path, func(t *testing.T) {
 				demand(t, row.needs)
 				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
@@ -100,21 +110,24 @@ func TestOurClient(t *testing.T) {
 			defer cancel()
 			port := freePort(t)
 			row.server(t, port).waitListening(ctx, t, port)
-			require.Equal(t, allWell, runOurClient(ctx, "ws://127.0.0.1:"+port+"/"))
+			require.Equal(t, allWell, runOurClient(ctx, websocket.DefaultDialer, "ws://127.0.0.1:"+port+"/"))
 		})
 	}
 }
 
 // TestOurselves has our client talk to our server, which needs no programs.
 func TestOurselves(t *testing.T) {
+	compressing := &websocket.Dialer{Options: websocket.Options{Compression: &websocket.Compression{}}}
 	for path := range loops {
-		t.Run(path[1:], func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			s := newEchoServer(t)
-			require.Equal(t, allWell, runOurClient(ctx, "ws"+s.URL[len("http"):]+path))
-			s.requireEnds(ctx, t)
-		})
+		for path, d := range map[string]*websocket.Dialer{path: websocket.DefaultDialer, path + compressed: compressing} {
+			t.Run(path[1:], func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				s := newEchoServer(t)
+				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path))
+				s.requireEnds(ctx, t)
+			})
+		}
 	}
 }
 
