@@ -22,8 +22,9 @@ import (
 // to what was sent before it. Each end states how large its own window is; with
 // context takeover it keeps it from one message to the next, which makes small
 // messages much smaller. What a connection keeps for that while it is idle: three
-// times the window for writing (12 KiB for 12 bits), the peer's window for
-// reading (at most 4 KiB for 12 bits, 32 KiB for a peer that offers no limit).
+// times the window for writing, or four times at the better levels (12 and 16 KiB
+// for 12 bits), and the peer's window for reading (at most 4 KiB for 12 bits, 32 KiB
+// for a peer that offers no limit).
 type Compression struct {
 	// Level is how hard to try, from 1 (fast) to 9 (small) in the words of
 	// compress/flate, or -2 for Huffman codes alone. There are two ways to search

@@ -63,6 +63,7 @@ type reader struct {
 	deflated bool      // the message at hand is compressed, and inflate is at work on it
 	wire     int64     // compressed bytes that the message may still bring, negative for any number
 	clear    int       // bytes from pos that are unmasked already
+	void     bool      // no octet of it has come
 	tail     int       // octets of deflate.Tail that were inflated
 	full     bool      // inflate has more to give than there was room for
 }
@@ -368,7 +369,7 @@ func (r *reader) used(n int) error {
 // to give nothing for its bytes.
 func (r *reader) beginDeflated() {
 	r.inflate.begin()
-	r.deflated, r.tail, r.full, r.clear = true, 0, false, 0
+	r.deflated, r.void, r.tail, r.full, r.clear = true, true, 0, false, 0
 	r.wire = -1
 	if r.room >= 0 && r.room < math.MaxInt64/2 {
 		r.wire = r.room + r.room/1024 + 64
@@ -408,6 +409,11 @@ func (r *reader) expand(dst []byte, base int) (p []byte, err error) {
 		if src, err = r.unmasked(); err != nil {
 			return dst, err
 		}
+		r.void = false
+	case r.left == 0 && r.fin && r.void:
+		// An empty message has one octet, 00 (RFC 7692, section 7.2.3.6). Peers are
+		// known that leave it out too.
+		return dst, r.endDeflated(nil)
 	case r.left == 0 && r.fin && (!r.full || r.tail > 0):
 		// "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end" (RFC 7692, section 7.2.2)
 		src = deflateTail[r.tail:]

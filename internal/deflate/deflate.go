@@ -56,7 +56,7 @@ func (d *Deflater) Init(bits int, takeover bool) {
 // then be sent as it is. No message may be under way. Nothing is allocated if
 // dst has room for 32 bytes more than p.
 func (d *Deflater) AppendMessage(dst, p []byte, level Level) (out []byte, ok bool) {
-	if level == Stored || len(p) == 0 {
+	if level <= Stored || len(p) == 0 {
 		return dst, false
 	}
 	e := encoders.Get().(*encoder)
@@ -107,17 +107,17 @@ func (d *Deflater) AppendEnd(dst []byte) []byte {
 // references to earlier ones, and sent. It does nothing without takeover.
 func (d *Deflater) Learn(p []byte) {
 	if d.takeover && len(p) > 0 {
-		d.remember(p, true)
+		d.remember(p, Fast)
 	}
 }
 
 // Release gives the memory up. The history is empty after that, which is always
 // right: a sender need not refer to what it sent.
 func (d *Deflater) Release() {
-	if d.history != nil {
-		histories[d.bits].Put(d.history)
+	if h := d.history; h != nil {
+		histories[d.bits][h.kind()].Put(h)
+		d.history = nil
 	}
-	d.history = nil
 	d.open, d.pending, d.n = false, 0, 0
 }
 
@@ -138,19 +138,23 @@ func (d *Deflater) compress(e *encoder, p []byte, level Level, limit int) bool {
 	case !d.takeover && !d.open:
 		f := e.big.finder(len(p), 1<<d.bits, level)
 		f.src = p
-		return e.blocks(&f, p, 0, level, limit)
-	case len(p) > 1<<d.bits:
+		return e.blocks(&f, p, 0, limit)
+	case len(p) > 1<<d.bits, level < Better && len(p) >= max(1<<10, 1<<d.bits/4):
 		return d.compressBig(e, p, level, limit)
 	}
-	h := d.hold()
+	fresh := d.history == nil
+	h := d.hold(level)
 	from := h.add(p)
-	f := h.finder(level)
-	e.find(&f, from, len(h.buf), level)
-	if !e.block(p, limit) {
-		h.buf = h.buf[:from]
-		return false
+	f := h.finder()
+	e.seqs = f.find(e.seqs[:0], from, len(h.buf))
+	if e.block(p, limit) {
+		return true
 	}
-	return true
+	h.buf = h.buf[:from]
+	if fresh {
+		d.Release() // nothing has been sent that is worth the memory
+	}
+	return false
 }
 
 // compressPlain is compress for the levels that look for no matches.
@@ -158,7 +162,7 @@ func (d *Deflater) compressPlain(e *encoder, p []byte, level Level, limit int) b
 	for rest := p; len(rest) > 0; {
 		n := min(len(rest), blockSize)
 		e.seqs = append(e.seqs[:0], sequence{literals: uint16(n)})
-		if level == Stored {
+		if level <= Stored {
 			e.out = slices.Grow(e.out, n+32)
 			e.stored(rest[:n])
 		} else if !e.block(rest[:n], limit) {
@@ -169,17 +173,17 @@ func (d *Deflater) compressPlain(e *encoder, p []byte, level Level, limit int) b
 	// The peer has p in its window now. A history without it would be wrong, but
 	// there is no reason to begin one.
 	if d.history != nil {
-		d.remember(p, true)
+		d.remember(p, level)
 	}
 	return true
 }
 
-// compressBig is compress for a piece larger than the window. The first block
-// is put behind the history in scratch memory; the others find all they may
-// refer to in p.
+// compressBig is compress for a piece that is larger than the window, or large
+// enough that a table of its own pays. The first block is put behind the history
+// in scratch memory; the others find all they may refer to in p.
 func (d *Deflater) compressBig(e *encoder, p []byte, level Level, limit int) bool {
 	window := 1 << d.bits
-	f := e.big.finder(len(p)+window, window, level)
+	f := e.big.finder(len(p), window, level)
 	first := p[:min(len(p), blockSize)]
 	stage := e.big.stage[:0]
 	if h := d.history; h != nil {
@@ -191,23 +195,23 @@ func (d *Deflater) compressBig(e *encoder, p []byte, level Level, limit int) boo
 
 	f.src = stage
 	f.prime(0, from)
-	e.find(&f, from, len(stage), level)
+	e.seqs = f.find(e.seqs[:0], from, len(stage))
 	if !e.block(first, limit) {
 		return false
 	}
 	f.src, f.base = p, uint16(from)
-	if !e.blocks(&f, p, len(first), level, limit) {
+	if !e.blocks(&f, p, len(first), limit) {
 		return false
 	}
-	d.remember(p, true)
+	d.remember(p, level)
 	return true
 }
 
 // blocks writes p from i on. Matches may begin anywhere in f.src, which is p.
-func (e *encoder) blocks(f *finder, p []byte, i int, level Level, limit int) bool {
+func (e *encoder) blocks(f *finder, p []byte, i, limit int) bool {
 	for i < len(p) {
 		to := min(i+blockSize, len(p))
-		e.find(f, i, to, level)
+		e.seqs = f.find(e.seqs[:0], i, to)
 		if !e.block(p[i:to], limit) {
 			return false
 		}
@@ -216,41 +220,41 @@ func (e *encoder) blocks(f *finder, p []byte, i int, level Level, limit int) boo
 	return true
 }
 
-// find makes e.seqs the sequences of f.src[from:to].
-func (e *encoder) find(f *finder, from, to int, level Level) {
+// hold returns the history, of which there is one from now on, with a table
+// that is large enough for level.
+func (d *Deflater) hold(level Level) *history {
+	kind := 0
 	if level >= Better {
-		g := *f
-		e.seqs = g.better(e.seqs[:0], from, to)
-	} else {
-		e.seqs = f.fast(e.seqs[:0], from, to)
+		kind = deep
 	}
-}
-
-// hold returns the history, of which there is one from now on.
-func (d *Deflater) hold() *history {
-	if d.history == nil {
-		h, _ := histories[d.bits].Get().(*history)
+	h := d.history
+	switch {
+	case h == nil:
+		h, _ = histories[d.bits][kind].Get().(*history)
 		if h == nil {
-			h = &history{bits: d.bits, table: make([]uint16, 1<<(d.bits-1))}
+			h = &history{bits: d.bits, table: make([]uint64, 1<<d.bits/8<<kind)}
 		}
 		h.buf, h.base = h.buf[:0], 0
 		clear(h.table) // so that the output depends on nothing but the messages
-		clear(h.chain)
 		d.history = h
+	case kind > h.kind():
+		h.table = make([]uint64, 1<<d.bits/8<<kind)
+		f := h.finder()
+		f.prime(0, len(h.buf))
 	}
-	return d.history
+	return h
 }
 
 // remember adds p to the history, to be found by the messages to come.
-func (d *Deflater) remember(p []byte, find bool) {
-	h := d.hold()
+func (d *Deflater) remember(p []byte, level Level) {
+	h := d.hold(level)
 	if window := 1 << d.bits; len(p) > window {
 		h.base += uint16(len(h.buf) + len(p) - window)
 		h.buf = h.buf[:0]
 		p = p[len(p)-window:]
 	}
 	from := h.add(p)
-	f := h.finder(Fast)
+	f := h.finder()
 	f.prime(from, len(h.buf))
 }
 
@@ -259,16 +263,25 @@ type history struct {
 	buf   []byte   // twice the window at most
 	base  uint16   // position of buf[0]: see finder
 	bits  uint8    // of the window
-	table []uint16 // half as many entries as the window has bytes
-	chain []uint16 // nil before the first message at Better, then an entry for each byte of the window
+	table []uint64 // room for half as many positions as the window has bytes, or for all of them if Better has been asked for
 }
 
-// histories are for reuse, by the bits of their windows.
-var histories [MaxBits + 1]sync.Pool
+// histories are for reuse, by the bits of their windows and the kind of their
+// tables.
+var histories [MaxBits + 1][deep + 1]sync.Pool
 
-func (h *history) size() int {
-	return cap(h.buf) + 2*cap(h.table) + 2*cap(h.chain)
+// deep is the kind of the tables for Better, which are twice as large as those
+// of kind 0.
+const deep = 1
+
+func (h *history) kind() int {
+	if len(h.table) > 1<<h.bits/8 {
+		return deep
+	}
+	return 0
 }
+
+func (h *history) size() int { return cap(h.buf) + 8*cap(h.table) }
 
 // add puts p, which is no longer than the window, behind buf and returns where
 // it begins. What is further back than the window may be dropped for it.
@@ -288,37 +301,44 @@ func (h *history) add(p []byte) int {
 	return from
 }
 
-func (h *history) finder(level Level) finder {
-	if level >= Better && h.chain == nil {
-		h.chain = make([]uint16, 1<<h.bits)
-	}
-	return finder{src: h.buf, base: h.base, window: 1 << h.bits, table: h.table, chain: h.chain}
+// finder returns a finder over buf.
+func (h *history) finder() finder {
+	f := newFinder(h.table, h.kind() == deep, 1<<h.bits)
+	f.src, f.base = h.buf, h.base
+	return f
 }
 
 // bigTables serve messages that do not go through a history.
 type bigTables struct {
-	table []uint16
-	chain []uint16
+	long  *longTable
+	table []uint64
 	stage []byte
 }
 
-const maxTableBits = 14
+const (
+	maxTableWords = 1 << 13 // 1<<15 positions
+	longFrom      = 256     // bytes in a message from which on fast takes less time, in BenchmarkDeflate
+)
 
-// finder returns a finder over size bytes. The caller sets src.
+// finder returns a finder for size bytes. The caller sets src.
 func (b *bigTables) finder(size, window int, level Level) finder {
-	if b.table == nil {
-		b.table = make([]uint16, 1<<maxTableBits)
-	}
-	table := b.table[:1<<min(max(8, bits.Len(uint(size-1))), maxTableBits)]
-	clear(table)
-	f := finder{window: window, table: table}
-	if level >= Better {
-		if b.chain == nil {
-			b.chain = make([]uint16, 1<<MaxBits)
+	if level < Better && size >= longFrom {
+		if b.long == nil {
+			b.long = new(longTable)
 		}
-		f.chain = b.chain
+		clear(b.long[:])
+		return finder{window: window, long: b.long}
 	}
-	return f
+	if b.table == nil {
+		b.table = make([]uint64, maxTableWords)
+	}
+	words := max(64, 1<<bits.Len(uint(size-1))/8)
+	if level >= Better {
+		words = min(2*words, maxTableWords)
+	}
+	table := b.table[:words]
+	clear(table)
+	return newFinder(table, level >= Better, window)
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}

@@ -76,9 +76,20 @@ func (h *huffman) build(codes []bitCode, freq []uint32, limit int) {
 	}
 }
 
-// sort orders the first n keys by frequency and then by symbol, in one or two
-// rounds of counting. The keys stand in the order of symbols already.
+// sort orders the first n keys by frequency and then by symbol: a few by
+// insertion, more in one or two rounds of counting, for which they stand in the
+// order of symbols already.
 func (h *huffman) sort(n int, largest uint32) []uint32 {
+	if n <= 24 {
+		keys := h.keys[:n]
+		for i, key := range keys {
+			for ; i > 0 && keys[i-1] > key; i-- {
+				keys[i] = keys[i-1]
+			}
+			keys[i] = key
+		}
+		return keys
+	}
 	from, to := h.keys[:n], h.spare[:n]
 	for shift := 16; ; shift += 8 {
 		var place [256]uint16

@@ -5,77 +5,238 @@ import (
 	"math/bits"
 )
 
-const (
-	minMatch = 4 // of the 3 that the format allows: a match of 3 rarely pays
-	maxMatch = 258
-)
-
 // A sequence is a run of literals and the match behind it. The last one of a
-// block has none: its length is 0.
+// block has no match: its length is 0.
 type sequence struct {
 	literals uint16
 	length   uint16
 	distance uint16
 }
 
+const (
+	// The format allows matches of 3 bytes, but three literals of a code made for
+	// the message are about as short.
+	minMatch = 4
+	maxMatch = 258
+
+	// goodMatch is the length of a match that is taken without a look at the next
+	// position.
+	goodMatch = 32
+)
+
 // A finder looks for matches in src. Positions are counted modulo 1<<16 and
-// base is that of src[0]. The table holds for each hash where it was seen last,
-// as a hint: the bytes are always compared, and the distance always checked, so
-// that an entry left over from a message that was withdrawn, or from before the
-// bytes slid away, does no harm.
+// base is that of src[0]. A table tells for each hash where it was seen last,
+// and only as a hint: the bytes are always compared and the distance is always
+// checked, so that an entry left by a message that was withdrawn, or from before
+// the bytes slid away, does no harm.
 type finder struct {
 	src    []byte
 	base   uint16
 	window int
-	table  []uint16 // a power of two of entries
-	chain  []uint16 // Better only: the position before with the same hash, by position
+
+	// table holds buckets of four positions in a word, the latest lowest, or of
+	// eight in two words if deep.
+	table []uint64
+	deep  bool
+	shift uint // of hash4
+
+	// long serves instead of table if there is much to compress: see fast.
+	long *longTable
+}
+
+const longBits = 14
+
+type longTable [1 << longBits]uint16
+
+// newFinder returns a finder whose src is still to be set.
+func newFinder(table []uint64, deep bool, window int) finder {
+	buckets := len(table)
+	if deep {
+		buckets /= 2
+	}
+	return finder{window: window, table: table, deep: deep, shift: uint(33 - bits.Len(uint(buckets)))}
 }
 
 func load32(p []byte, i int) uint32 { return binary.LittleEndian.Uint32(p[i:]) }
 func load64(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) }
 
 func hash4(v uint32, shift uint) uint32 { return v * 0x9e3779b1 >> (shift & 31) }
+func hash5(v uint64) uint64             { return v << 24 * 0x9e3779b97f4a7c15 >> (64 - longBits) }
 
-func (f *finder) shift() uint { return uint(33 - bits.Len(uint(len(f.table)))) }
+// find appends the sequences that make up src[from:to].
+func (f *finder) find(seqs []sequence, from, to int) []sequence {
+	if f.long != nil {
+		return f.fast(seqs, from, to)
+	}
+	return f.thorough(seqs, from, to)
+}
 
-// prime enters the positions from..to, as if they had been compressed.
+// prime enters src[from:to], as if it had been compressed. Of much it takes
+// samples: a match is found a little later then, and extended backwards.
 func (f *finder) prime(from, to int) {
-	shift := f.shift()
-	for i := from; i <= to-minMatch; i++ {
-		h := hash4(load32(f.src, i), shift)
-		pos := f.base + uint16(i)
-		if f.chain != nil {
-			f.chain[int(pos)&(len(f.chain)-1)] = f.table[h]
-		}
-		f.table[h] = pos
+	if f.long == nil {
+		f.enter(from, to-minMatch, 1+(to-from)>>11)
+		return
+	}
+	src, table, base := f.src[:to], f.long, f.base
+	step := 1 + (to-from)>>13
+	for s := from; s <= to-8; s += step {
+		table[hash5(load64(src, s))] = base + uint16(s)
 	}
 }
 
-// fast appends the sequences that make up src[from:to], taking the first match
-// that offers itself. Where none does, it looks less and less often.
-func (f *finder) fast(seqs []sequence, from, to int) []sequence {
-	src, table, base, shift := f.src[:to], f.table, f.base, f.shift()
+// enter puts every step-th of the positions from..last into the table.
+func (f *finder) enter(from, last, step int) {
+	src, table, base, shift := f.src, f.table, f.base, f.shift
+	if f.deep {
+		for s := from; s <= last; s += step {
+			h := 2 * hash4(load32(src, s), shift)
+			b := table[h : h+2]
+			b[0], b[1] = b[0]<<16|uint64(base+uint16(s)), b[1]<<16|b[0]>>48
+		}
+		return
+	}
+	for s := from; s <= last; s += step {
+		h := hash4(load32(src, s), shift)
+		table[h] = table[h]<<16 | uint64(base+uint16(s))
+	}
+}
+
+// thorough is the finder for what is small, and for Better. It takes the longest
+// match of a bucket, unless one for the next position is longer.
+func (f *finder) thorough(seqs []sequence, from, to int) []sequence {
+	whole := f.src
+	f.src = whole[:to]
+	last := to - minMatch
+	haste := 5
+	if f.deep {
+		haste = 7
+	}
 	emitted := from
-	for s := from; s <= to-minMatch; {
-		v := load32(src, s)
-		h := hash4(v, shift)
-		pos := base + uint16(s)
-		distance := int(pos - table[h])
-		table[h] = pos
-		if distance == 0 || distance > min(f.window, s) || load32(src, s-distance) != v {
-			s += 1 + (s-emitted)>>5
+	for s := from; s <= last; {
+		length, distance := f.longest(s, minMatch-1)
+		if distance == 0 {
+			s += 1 + (s-emitted)>>haste
 			continue
 		}
+		next := s + 1 // the first position that is not in the table
+		for length < goodMatch && s < last {
+			n, d := f.longest(s+1, length)
+			next = s + 2
+			if d == 0 {
+				break
+			}
+			s++
+			length, distance = n, d
+		}
+		for s > emitted && s > distance && f.src[s-1] == f.src[s-distance-1] {
+			s--
+			length++
+		}
+		seqs = appendMatch(seqs, s-emitted, length, distance)
+		s += length
+		emitted = s
+		f.enter(next, min(s-1, last), 1)
+	}
+	f.src = whole
+	return append(seqs, sequence{literals: uint16(to - emitted)})
+}
+
+// longest enters position s and returns the longest match for it that is longer
+// than least. Without one, distance is 0.
+func (f *finder) longest(s, least int) (length, distance int) {
+	src := f.src
+	v := load32(src, s)
+	h := hash4(v, f.shift)
+	pos := f.base + uint16(s)
+	if f.deep {
+		h *= 2
+	}
+	candidates := f.table[h]
+	f.table[h] = candidates<<16 | uint64(pos)
+	older := uint64(0)
+	if f.deep {
+		older = f.table[h+1]
+		f.table[h+1] = older<<16 | candidates>>48
+	}
+	length = least
+	if s+length >= len(src) {
+		return length, 0
+	}
+	// A longer match has these four bytes in its place.
+	tail := load32(src, s+length-3)
+	reach := uint(min(f.window, s))
+	for half := 0; ; half++ {
+		for range 4 {
+			d := int(pos - uint16(candidates))
+			candidates >>= 16
+			if uint(d-1) >= reach || load32(src, s+length-3-d) != tail {
+				continue
+			}
+			if n := matchLen(src, s-d, s); n > length {
+				length, distance = n, d
+				if s+length >= len(src) {
+					return length, distance
+				}
+				tail = load32(src, s+length-3)
+			}
+		}
+		if !f.deep || half > 0 {
+			return length, distance
+		}
+		candidates = older
+	}
+}
+
+// fast is the finder for Fast where there is much to compress. It takes the
+// first match of five bytes that offers itself, and enters two positions of
+// three at most.
+func (f *finder) fast(seqs []sequence, from, to int) []sequence {
+	const (
+		least  = 5
+		margin = 9 // what two looks at s and s+1 may read
+	)
+	src, base, window, table := f.src[:to], f.base, f.window, f.long
+	s, emitted := from, from
+	for s <= to-margin {
+		var distance int
+		for {
+			v := load64(src, s)
+			h := hash5(v)
+			pos := base + uint16(s)
+			distance = int(pos - table[h])
+			table[h] = pos
+			if uint(distance-1) < uint(min(window, s)) && (load64(src, s-distance)^v)<<24 == 0 {
+				break
+			}
+			s++
+			pos++
+			v >>= 8
+			h = hash5(v)
+			distance = int(pos - table[h])
+			table[h] = pos
+			if uint(distance-1) < uint(min(window, s)) && (load64(src, s-distance)^v)<<24 == 0 {
+				break
+			}
+			// The longer nothing is found, the larger the steps.
+			s += 2 + (s-emitted)>>5
+			if s > to-margin {
+				return append(seqs, sequence{literals: uint16(to - emitted)})
+			}
+		}
+		length := least + matchLen(src, s-distance+least, s+least)
 		for s > emitted && s > distance && src[s-1] == src[s-distance-1] {
 			s--
+			length++
 		}
-		length := matchLen(src, s-distance, s)
 		seqs = appendMatch(seqs, s-emitted, length, distance)
-		end := s + length
-		for s++; s < end && s <= to-minMatch; s++ {
-			table[hash4(load32(src, s), shift)] = base + uint16(s)
+		s += length
+		emitted = s
+		if s <= to-margin {
+			v := load64(src, s-2)
+			table[hash5(v)] = base + uint16(s-2)
+			table[hash5(v>>8)] = base + uint16(s-1)
 		}
-		s, emitted = end, end
 	}
 	return append(seqs, sequence{literals: uint16(to - emitted)})
 }
@@ -83,7 +244,7 @@ func (f *finder) fast(seqs []sequence, from, to int) []sequence {
 // appendMatch splits a match that is longer than the format allows.
 func appendMatch(seqs []sequence, literals, length, distance int) []sequence {
 	for length > maxMatch {
-		n := min(maxMatch, length-3) // leaves no rest shorter than a match may be
+		n := min(maxMatch, length-3) // the rest must not be shorter than a match may be
 		seqs = append(seqs, sequence{uint16(literals), uint16(n), uint16(distance)})
 		literals = 0
 		length -= n
@@ -91,7 +252,8 @@ func appendMatch(seqs []sequence, literals, length, distance int) []sequence {
 	return append(seqs, sequence{uint16(literals), uint16(length), uint16(distance)})
 }
 
-// matchLen returns how many bytes from a are those from b, which is behind it.
+// matchLen returns how many bytes from a on are the same as from b on, which is
+// behind a.
 func matchLen(src []byte, a, b int) int {
 	start := b
 	for b+8 <= len(src) {
@@ -106,69 +268,4 @@ func matchLen(src []byte, a, b int) int {
 		b++
 	}
 	return b - start
-}
-
-const (
-	chainDepth = 4  // candidates that better looks at
-	goodLength = 32 // of a match that better takes without looking at the next position
-)
-
-// better appends the sequences that make up src[from:to]. It takes the longest
-// of a few candidates, unless the next position has a longer one.
-func (f *finder) better(seqs []sequence, from, to int) []sequence {
-	f.src = f.src[:to]
-	emitted := from
-	for s := from; s <= to-minMatch; {
-		length, distance := f.longest(s, minMatch-1)
-		if length < minMatch {
-			s += 1 + (s-emitted)>>7
-			continue
-		}
-		entered := s + 1
-		for length < goodLength && s+1 <= to-minMatch {
-			l, d := f.longest(s+1, length)
-			entered = s + 2
-			if l <= length {
-				break
-			}
-			s, length, distance = s+1, l, d
-		}
-		seqs = appendMatch(seqs, s-emitted, length, distance)
-		end := s + length
-		f.prime(entered, min(end+minMatch-1, to))
-		s, emitted = end, end
-	}
-	return append(seqs, sequence{literals: uint16(to - emitted)})
-}
-
-// longest enters position s and returns the longest match for it that is longer
-// than least, or least and no distance.
-func (f *finder) longest(s, least int) (length, distance int) {
-	src, chain := f.src, f.chain
-	v := load32(src, s)
-	h := hash4(v, f.shift())
-	pos := f.base + uint16(s)
-	candidate := f.table[h]
-	f.table[h] = pos
-	chain[int(pos)&(len(chain)-1)] = candidate
-	length = least
-	reach := min(f.window, s)
-	last := 0
-	for range chainDepth {
-		d := int(pos - candidate)
-		if d <= last || d > reach { // a link of an older time may lead anywhere
-			break
-		}
-		last = d
-		if s+length >= len(src) {
-			break
-		}
-		if src[s-d+length] == src[s+length] && load32(src, s-d) == v {
-			if l := matchLen(src, s-d, s); l > length {
-				length, distance = l, d
-			}
-		}
-		candidate = chain[int(candidate)&(len(chain)-1)]
-	}
-	return length, distance
 }

@@ -38,40 +38,47 @@ func (b *refBits) take(n int) int {
 	return v
 }
 
-// symbol reads one symbol of a code given by its lengths.
-func (b *refBits) symbol(c refCode) int {
-	code := 0
-	for length := 1; length <= 15; length++ {
-		code = code<<1 | b.take(1)
-		if sym, ok := c[[2]int{length, code}]; ok {
-			return sym
-		}
-	}
-	panic(errors.New("no such symbol"))
+// A refCode lists the symbols of each code length, in the order of their codes,
+// and the first of those codes (section 3.2.2).
+type refCode struct {
+	symbols [16][]int
+	first   [16]int
 }
 
-type refCode map[[2]int]int
-
-// makeRefCode follows the algorithm of section 3.2.2.
-func makeRefCode(lengths []int) refCode {
-	c := refCode{}
-	code := 0
-	for length := 1; length <= 15; length++ {
-		for sym, n := range lengths {
-			if n == length {
-				c[[2]int{length, code}] = sym
-				code++
-			}
+func makeRefCode(lengths []int) *refCode {
+	c := &refCode{}
+	used := 0
+	for sym, n := range lengths {
+		if n > 0 {
+			c.symbols[n] = append(c.symbols[n], sym)
+			used++
 		}
-		if code > 1<<length {
+	}
+	code := 0
+	for n := 1; n <= 15; n++ {
+		code <<= 1
+		c.first[n] = code
+		code += len(c.symbols[n])
+		if code > 1<<n {
 			panic(errors.New("more codes than there is room for"))
 		}
-		code <<= 1
 	}
-	if len(c) > 1 && code != 1<<16 {
+	if used > 1 && code != 1<<15 {
 		panic(errors.New("the code is incomplete"))
 	}
 	return c
+}
+
+// symbol reads one symbol.
+func (b *refBits) symbol(c *refCode) int {
+	code := 0
+	for n := 1; n <= 15; n++ {
+		code = code<<1 | b.take(1)
+		if i := code - c.first[n]; i >= 0 && i < len(c.symbols[n]) {
+			return c.symbols[n][i]
+		}
+	}
+	panic(errors.New("no such symbol"))
 }
 
 // message expands a message that comes without its last four octets and returns
@@ -111,9 +118,11 @@ func (r *refInflater) block(b *refBits) {
 		if n != inverse^0xffff {
 			panic(errors.New("a stored block whose lengths disagree"))
 		}
-		for range n {
-			r.out = append(r.out, byte(b.take(8)))
+		if b.pos>>3+n > len(b.p) {
+			panic(errRefEnd)
 		}
+		r.out = append(r.out, b.p[b.pos>>3:b.pos>>3+n]...)
+		b.pos += 8 * n
 		return
 	case typeFixed:
 		for i := range literal {
@@ -165,7 +174,7 @@ func (r *refInflater) header(b *refBits) (literal, distance []int) {
 	return row[:literals], row[literals:]
 }
 
-func (r *refInflater) symbols(b *refBits, literal, distance refCode) {
+func (r *refInflater) symbols(b *refBits, literal, distance *refCode) {
 	lengthBase := []int{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthExtra := []int{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
 	distanceBase := []int{1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577}

@@ -6,6 +6,13 @@
 // show, echo_test.go our two ends, harness_test.go the handling of child
 // processes. The peers' own programs lie in testdata, one directory each.
 //
+// permessage-deflate has a table of its own in deflate_rows_test.go, which says
+// what is offered and answered between each peer and us on many terms, and is
+// at the same time a record of how the peers negotiate. deflate_test.go says
+// what is then sent, and what has to be seen on the wire by the tap of
+// tap_test.go: what is compressed, whether the context is taken over, how far
+// back references reach.
+//
 // A row whose programs are missing is skipped and says how to install them.
 // With WEBSOCKET_INTEROP=require in the environment it fails instead.
 //
@@ -21,4 +28,9 @@
 //	!close CODE REASON    start the closing handshake
 //	!kill                 drop the TCP connection
 //	!ping                 send a ping, and "!pong" once it was answered
+//
+// For permessage-deflate the servers need not know these, but may be told their
+// terms by a query, ?deflate=JSON. The clients are echoes too, named deflate:
+// they are run with the URL and a list of terms in JSON, and visit the URL with
+// "?case=0", "?case=1" and so on, one after the other until each is closed.
 package interop

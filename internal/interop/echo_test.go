@@ -91,6 +91,9 @@ var loops = map[string]func(c *websocket.Conn, command command) error{
 	},
 }
 
+// compressed, added to an endpoint, is the same with permessage-deflate.
+const compressed = "/compressed"
+
 // leave takes leave with the code and reason of a commanded CloseError, waiting for the peer's.
 func leave(c *websocket.Conn, err error) error {
 	var closing *websocket.CloseError
@@ -108,23 +111,36 @@ func newEchoServer(t *testing.T) *echoServer {
 	s := &echoServer{reports: make(chan report, 1), ends: make(map[string]chan error)}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir("testdata/browser")))
-	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
-		var results report
-		if err := json.NewDecoder(r.Body).Decode(&results); err != nil {
-			results = report{"report": err.Error()}
-		}
-		s.reports <- results
-	})
+	mux.Handle("POST /report", reporting(s.reports))
 	for path, loop := range loops {
-		mux.Handle(path, new(websocket.Upgrader).Handler(func(c *websocket.Conn, r *http.Request) error {
+		serve := func(c *websocket.Conn, r *http.Request) error {
 			err := loop(c, func(p []byte) (bool, error) { return obey(c, p) })
 			s.end(r.URL.Query().Get("case")) <- err
 			return err
+		}
+		mux.Handle(path, new(websocket.Upgrader).Handler(serve))
+		u := &websocket.Upgrader{Options: websocket.Options{Compression: &websocket.Compression{}}}
+		mux.Handle(path+compressed, u.Handler(func(c *websocket.Conn, r *http.Request) error {
+			if c.Negotiated().Compression == nil {
+				return errors.New("the client does not offer it")
+			}
+			return serve(c, r)
 		}))
 	}
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// reporting takes the report of a page.
+func reporting(reports chan<- report) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var results report
+		if err := json.NewDecoder(r.Body).Decode(&results); err != nil {
+			results = report{"report": err.Error()}
+		}
+		reports <- results
+	}
 }
 
 // obey is the command of our server.
@@ -194,7 +210,7 @@ func longBinary() []byte {
 }
 
 // runOurClient goes through the cases against the echo server at endpoint.
-func runOurClient(ctx context.Context, endpoint string) report {
+func runOurClient(ctx context.Context, d *websocket.Dialer, endpoint string) report {
 	cases := map[string]func(c *websocket.Conn) string{
 		"text":         func(c *websocket.Conn) string { return echo(c, websocket.TextMessage, []byte("hello")) },
 		"binary":       func(c *websocket.Conn) string { return echo(c, websocket.BinaryMessage, sevenBytes) },
@@ -232,7 +248,7 @@ func runOurClient(ctx context.Context, endpoint string) report {
 	results := make(report)
 	for name, run := range cases {
 		results[name] = func() string {
-			c, _, err := websocket.DefaultDialer.DialContext(ctx, endpoint+"?case="+url.QueryEscape(name), nil)
+			c, _, err := d.DialContext(ctx, endpoint+"?case="+url.QueryEscape(name), nil)
 			if err != nil {
 				return err.Error()
 			}

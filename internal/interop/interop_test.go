@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
 )
 
 // row is a peer.
@@ -23,41 +25,51 @@ type row struct {
 	// server starts listening at port; nil: the peer is no server.
 	server func(t *testing.T, port string) *child
 
-	limit time.Duration // of the client against one endpoint, and of the server
-	lacks []string      // cases that its client has no means for
+	limit  time.Duration // of the client against one endpoint, and of the server
+	lacks  []string      // cases that its client has no means for
+	offers bool          // its client offers permessage-deflate
 }
 
 const limit = 20 * time.Second
 
+var (
+	needChromium = []need{{"chromium", "apt-get install chromium"}}
+	needNode     = []need{
+		{"node", "apt-get install nodejs npm"},
+		{"testdata/node/node_modules/ws/package.json", "npm install --prefix internal/interop/testdata/node"},
+	}
+	needPythonWebsockets = []need{{"/usr/lib/python3/dist-packages/websockets/__init__.py", "apt-get install python3-websockets"}}
+)
+
 var rows = []row{
 	{
 		name:   "Chromium",
-		needs:  []need{{"chromium", "apt-get install chromium"}},
+		needs:  needChromium,
 		client: chromium,
+		offers: true,
 		limit:  60 * time.Second,
 		lacks:  []string{"client ping"}, // browsers' scripts cannot
 	},
 	{
-		name: "ws for Node",
-		needs: []need{
-			{"node", "apt-get install nodejs npm"},
-			{"testdata/node/node_modules/ws/package.json", "npm install --prefix internal/interop/testdata/node"},
-		},
+		name:   "ws for Node",
+		needs:  needNode,
 		client: program("node", "testdata/node/client.mjs"),
+		offers: true,
 		server: daemon("node", "testdata/node/server.mjs"),
 		limit:  limit,
 	},
 	{
 		name:   "websockets for Python",
-		needs:  []need{{"/usr/lib/python3/dist-packages/websockets/__init__.py", "apt-get install python3-websockets"}},
+		needs:  needPythonWebsockets,
 		client: program("/usr/bin/python3", "testdata/python/client.py"), // the interpreter that has Debian's packages
+		offers: true,
 		server: daemon("/usr/bin/python3", "testdata/python/server.py"),
 		limit:  limit,
 	},
 	{
 		name:   "java.net.http of the JDK",
 		needs:  []need{{"java", "apt-get install openjdk-17-jdk-headless"}},
-		client: program("java", "testdata/java/Client.java"),
+		client: program("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "testdata/java/Client.java"), // compiles it, too
 		limit:  limit,
 	},
 }
@@ -68,7 +80,11 @@ func TestOurServer(t *testing.T) {
 		if row.client == nil {
 			continue
 		}
-		for _, path := range slices.Sorted(maps.Keys(loops)) {
+		paths := slices.Sorted(maps.Keys(loops))
+		if row.offers {
+			paths = append(paths, "/serve"+compressed, "/stream"+compressed)
+		}
+		for _, path := range paths {
 			t.Run(row.name+path, func(t *testing.T) {
 				demand(t, row.needs)
 				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
@@ -94,21 +110,24 @@ func TestOurClient(t *testing.T) {
 			defer cancel()
 			port := freePort(t)
 			row.server(t, port).waitListening(ctx, t, port)
-			require.Equal(t, allWell, runOurClient(ctx, "ws://127.0.0.1:"+port+"/"))
+			require.Equal(t, allWell, runOurClient(ctx, websocket.DefaultDialer, "ws://127.0.0.1:"+port+"/"))
 		})
 	}
 }
 
 // TestOurselves has our client talk to our server, which needs no programs.
 func TestOurselves(t *testing.T) {
+	compressing := &websocket.Dialer{Options: websocket.Options{Compression: &websocket.Compression{}}}
 	for path := range loops {
-		t.Run(path[1:], func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			s := newEchoServer(t)
-			require.Equal(t, allWell, runOurClient(ctx, "ws"+s.URL[len("http"):]+path))
-			s.requireEnds(ctx, t)
-		})
+		for path, d := range map[string]*websocket.Dialer{path: websocket.DefaultDialer, path + compressed: compressing} {
+			t.Run(path[1:], func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				s := newEchoServer(t)
+				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path))
+				s.requireEnds(ctx, t)
+			})
+		}
 	}
 }
 
@@ -131,11 +150,20 @@ func daemon(name string, args ...string) func(t *testing.T, port string) *child 
 
 // chromium loads our server's page, whose script goes through the cases and reports.
 func chromium(ctx context.Context, t *testing.T, s *echoServer, url string) report {
-	browser := start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	return waitReport(ctx, t, startChromium(t, s.URL+"/?url="+url), s.reports)
+}
+
+// startChromium has Chromium load a page.
+func startChromium(t *testing.T, url string) *child {
+	return start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--user-data-dir="+emptyDir(t), s.URL+"/?url="+url)
+		"--user-data-dir="+emptyDir(t), url)
+}
+
+// waitReport returns what the page in a browser reports.
+func waitReport(ctx context.Context, t *testing.T, browser *child, reports <-chan report) report {
 	select {
-	case results := <-s.reports:
+	case results := <-reports:
 		return results
 	case <-browser.exited:
 		require.FailNow(t, "the browser ended", "%v", browser.err)

@@ -23,17 +23,22 @@ func Chat(count, size int) [][]byte {
 	return messages
 }
 
-// JSON returns an array of chat messages as it comes from a history request,
-// cut to exactly size bytes.
-func JSON(size int) []byte {
+// JSON returns count arrays of chat messages as they come from a history
+// request, each cut to exactly size bytes.
+func JSON(count, size int) [][]byte {
 	g := newGenerator(2)
-	p := []byte{'['}
-	for len(p) < size {
-		p = append(p, g.chat(150+g.rnd.IntN(150))...)
-		p = append(p, ',')
+	messages := make([][]byte, count)
+	for i := range messages {
+		p := make([]byte, 1, size+300)
+		p[0] = '['
+		for len(p) < size {
+			p = append(p, g.chat(150+g.rnd.IntN(150))...)
+			p = append(p, ',')
+		}
+		p[size-1] = ']'
+		messages[i] = p[:size]
 	}
-	p[size-1] = ']'
-	return p[:size]
+	return messages
 }
 
 // Text returns size bytes of prose. Each word is drawn either from the handful
@@ -177,7 +182,7 @@ var people = strings.Fields("amelia bogdan chidi dolores emre freja goran hatice
 func (g *generator) chat(size int) []byte {
 	g.now += g.rnd.Int64N(40000)
 	person := g.rnd.IntN(len(people))
-	var id [9]byte
+	var id [6]byte
 	for i := range id {
 		id[i] = byte(g.rnd.Uint32())
 	}

@@ -1,8 +1,9 @@
-// An echo server of ws at the given port of 127.0.0.1.
+// An echo server of ws at the given port of 127.0.0.1. The query of the URL may
+// have options for permessage-deflate as JSON: ?deflate={}.
+import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: Number(process.argv[2]) });
-server.on("connection", ws => {
+function echo(ws) {
   ws.on("error", e => console.error(e.message));
   ws.on("message", (data, isBinary) => {
     const [verb, code, reason] = isBinary ? [] : `${data}`.split(" ", 3);
@@ -21,4 +22,12 @@ server.on("connection", ws => {
         ws.send(data, { binary: isBinary });
     }
   });
+}
+
+const server = createServer();
+server.on("upgrade", (request, socket, head) => {
+  const options = new URL(request.url, "ws://host").searchParams.get("deflate");
+  const perMessageDeflate = options && { threshold: 0, ...JSON.parse(options) };
+  new WebSocketServer({ noServer: true, perMessageDeflate }).handleUpgrade(request, socket, head, echo);
 });
+server.listen(Number(process.argv[2]), "127.0.0.1");

@@ -1,9 +1,21 @@
-"""An echo server of websockets at the given port of 127.0.0.1."""
+"""An echo server of websockets at the given port of 127.0.0.1. The query of the URL may have options for
+permessage-deflate as JSON: ?deflate={}."""
 
 import asyncio
+import json
 import sys
+import urllib.parse
 
 import websockets
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+
+class Protocol(websockets.WebSocketServerProtocol):
+    def process_extensions(self, headers, available):
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        if "deflate" in query:
+            available = [ServerPerMessageDeflateFactory(**json.loads(query["deflate"][0]))]
+        return super().process_extensions(headers, available)
 
 
 async def echo(ws):
@@ -21,7 +33,7 @@ async def echo(ws):
 
 
 async def main(port):
-    async with websockets.serve(echo, "127.0.0.1", port, max_size=4 << 20):
+    async with websockets.serve(echo, "127.0.0.1", port, max_size=4 << 20, create_protocol=Protocol):
         await asyncio.Future()
 
 

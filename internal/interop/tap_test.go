@@ -1,0 +1,174 @@
+//go:build unix
+
+package interop
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
+)
+
+// tap passes connections on to another address and notes what goes over them. It
+// lies between the ends, so that neither sees anything but plain TCP.
+type tap struct {
+	addr string
+
+	mu    sync.Mutex
+	wires map[string]*wire // by the address of either end
+}
+
+// wire is what went over one connection. What an end got was noted before.
+type wire struct{ fromClient, fromServer stream }
+
+// newTap returns a tap before the given address.
+func newTap(t *testing.T, target string) *tap {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &tap{addr: ln.Addr().String(), wires: make(map[string]*wire)}
+	var running sync.WaitGroup
+	var conns []net.Conn
+	running.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			w := new(wire)
+			p.mu.Lock()
+			p.wires[client.RemoteAddr().String()] = w
+			p.wires[server.LocalAddr().String()] = w
+			conns = append(conns, client, server)
+			p.mu.Unlock()
+			running.Go(func() { pass(server, client, &w.fromClient) })
+			running.Go(func() { pass(client, server, &w.fromServer) })
+		}
+	})
+	t.Cleanup(func() {
+		ln.Close()
+		p.mu.Lock()
+		for _, nc := range conns {
+			nc.Close()
+		}
+		p.mu.Unlock()
+		running.Wait()
+	})
+	return p
+}
+
+func pass(dst, src net.Conn, s *stream) {
+	io.Copy(dst, io.TeeReader(src, s))
+	dst.(*net.TCPConn).CloseWrite()
+}
+
+// of returns the wire to one end of which the given address belongs.
+func (p *tap) of(addr string) *wire {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wires[addr]
+}
+
+// only returns the one wire there is.
+func (p *tap) only() *wire {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.wires {
+		return w
+	}
+	return nil
+}
+
+// stream is one direction of a wire.
+type stream struct {
+	mu       sync.Mutex
+	head     string // request or response, "" before it is complete
+	rest     []byte // of a head or frame that is incomplete
+	messages []sent // without control frames
+}
+
+// sent is a message as it went over the wire.
+type sent struct {
+	size       int64 // of its payload, in bytes
+	fragments  int
+	compressed bool
+}
+
+// Write notes the next bytes.
+func (s *stream) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rest = append(s.rest, p...)
+	if s.head == "" {
+		head, rest, found := bytes.Cut(s.rest, []byte("\r\n\r\n"))
+		if !found {
+			return len(p), nil
+		}
+		s.head, s.rest = string(head)+"\r\n", rest
+	}
+	if !strings.Contains(strings.ToLower(s.head), "\r\nsec-websocket-") {
+		s.rest = nil // a page, or an error
+	}
+	for {
+		h, n, err := websocket.ParseFrameHeader(s.rest)
+		if err != nil || h.Length > int64(len(s.rest)-n) {
+			return len(p), nil
+		}
+		s.rest = s.rest[n+int(h.Length):]
+		switch h.Opcode {
+		case websocket.TextMessage, websocket.BinaryMessage:
+			s.messages = append(s.messages, sent{h.Length, 1, h.RSV1})
+		case 0: // a continuation
+			m := &s.messages[len(s.messages)-1]
+			m.size += h.Length
+			m.fragments++
+		}
+	}
+}
+
+// count returns how many messages have begun.
+func (s *stream) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.messages)
+}
+
+// since returns the messages after the first n.
+func (s *stream) since(n int) []sent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.messages[n:])
+}
+
+// status returns the status line of a response.
+func (s *stream) status() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	line, _, _ := strings.Cut(s.head, "\r\n")
+	return line
+}
+
+var extensionsField = regexp.MustCompile(`(?i)\r\nsec-websocket-extensions:[ \t]*([^\r]*)`)
+
+// extensions returns the values of Sec-WebSocket-Extensions.
+func (s *stream) extensions() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var values []string
+	for _, field := range extensionsField.FindAllStringSubmatch(s.head, -1) {
+		values = append(values, field[1])
+	}
+	return strings.Join(values, " AND ")
+}
