@@ -34,6 +34,7 @@ func borrowBuffer(n int) *buffer {
 // giveBack leaves the buffer, if there is one, to other messages.
 func (buf *buffer) giveBack() {
 	if buf != nil && cap(buf.b) <= maxPooled {
+		buf.b = buf.b[:0]
 		bufferPools[bits.Len(uint(cap(buf.b)))-1-minBuffer].Put(buf)
 	}
 }

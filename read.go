@@ -114,24 +114,55 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	if r.fin && !r.deflated && r.left <= int64(r.end-r.pos) {
+	if r.atHand() {
 		p, _, err = r.gather(make([]byte, 0, r.left), 0)
 		return messageType, p, err
 	}
-	var buf *buffer // none before there are bytes for it
+	buf, err := r.gatherPooled()
+	p = append(make([]byte, 0, len(buf.b)), buf.b...)
+	buf.giveBack()
+	return messageType, p, err
+}
+
+// lendMessage is message without any memory for it: p lies where it was received
+// until the next call, or in lent, which the caller gives back.
+func (r *reader) lendMessage(limit int64) (messageType int, p []byte, lent *buffer, err error) {
+	messageType, err = r.next(limit)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if r.atHand() {
+		p = r.buf[r.pos:][:r.left]
+		if len(p) > 0 {
+			_, err = r.payload(p) // onto itself
+		}
+		return messageType, p, nil, err
+	}
+	lent, err = r.gatherPooled()
+	return messageType, lent.b, lent, err
+}
+
+// atHand reports whether all of the message at hand lies in the buffer as it is.
+func (r *reader) atHand() bool {
+	return r.fin && !r.deflated && r.left <= int64(r.end-r.pos)
+}
+
+// gatherPooled reads what is to come of the message at hand into memory that it
+// borrows as the message comes.
+func (r *reader) gatherPooled() (buf *buffer, err error) {
 	if r.deflated {
 		buf = borrowBuffer(r.guess(0))
-		p = buf.b
+	} else {
+		buf = borrowBuffer(int(min(r.left, int64(r.end-r.pos))))
 	}
 	for {
-		gathered, need, err := r.gather(p, 0)
+		p, need, err := r.gather(buf.b, 0)
+		buf.b = p
 		if need == 0 {
-			p = append(make([]byte, 0, len(gathered)), gathered...)
-			buf.giveBack()
-			return messageType, p, err
+			return buf, err
 		}
-		larger := borrowBuffer(len(gathered) + need)
-		p = append(larger.b, gathered...)
+		larger := borrowBuffer(len(p) + need)
+		larger.b = append(larger.b, p...)
 		buf.giveBack()
 		buf = larger
 	}
@@ -419,7 +450,8 @@ func (r *reader) expand(dst []byte, base int) (p []byte, err error) {
 		src = deflateTail[r.tail:]
 	}
 	start := len(dst)
-	dst, n, full, err := r.inflate.expand(dst[:start:room], base, src)
+	out, n, full, err := r.inflate.expand(dst[:start:room], base, src)
+	dst = dst[:len(out)] // with all of its capacity
 	// What came before an error is judged before the error.
 	if r.text && !r.valid.Write(dst[start:]) {
 		return dst, r.fail(errInvalidUTF8)
@@ -512,9 +544,10 @@ func (r *reader) fail(err error) error {
 	return err
 }
 
-// letGo gives back what a message that is not over has borrowed: nobody will
-// read on.
+// letGo gives back what was borrowed: nobody will read on.
 func (r *reader) letGo() {
+	r.pos = r.end
+	r.rest()
 	if r.deflated {
 		r.deflated = false
 		r.inflate.drop()

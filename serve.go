@@ -13,10 +13,6 @@ type Message struct {
 	Data []byte // the payload; valid until the loop or the handler moves on
 }
 
-// keptBuffer is the largest buffer, in bytes, that a loop keeps from one message
-// to the next.
-const keptBuffer = 64 << 10
-
 // Messages returns an iterator over the messages that come. It ends silently
 // when the peer closes the connection with CloseNormalClosure or CloseGoingAway;
 // any other error of ReadMessageContext is handed out once, with a zero Message,
@@ -31,24 +27,36 @@ const keptBuffer = 64 << 10
 //	}
 func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		buf := make([]byte, 0, 512)
 		for {
-			messageType, p, err := c.ReadMessageContext(ctx, buf[:0])
+			messageType, lent, err := c.readPooled(ctx)
 			if err != nil {
+				lent.giveBack()
 				// Half a message is a loss, whatever the close code.
-				if messageType != -1 || !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
+				if messageType != 0 || !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
 					yield(Message{}, err)
 				}
 				return
 			}
-			if !yield(Message{Type: messageType, Data: p}, nil) {
+			more := yield(Message{Type: messageType, Data: lent.b}, nil)
+			lent.giveBack()
+			if !more {
 				return
-			}
-			if buf = p; cap(buf) > keptBuffer {
-				buf = make([]byte, 0, 512)
 			}
 		}
 	}
+}
+
+// readPooled is ReadMessageContext into memory that it borrows for it. The type
+// is 0 if the message did not begin.
+func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, err error) {
+	err = c.read(ctx, func() (err error) {
+		c.supersede()
+		if messageType, err = c.r.next(c.wholeLimit()); err == nil {
+			lent, err = c.r.gatherPooled()
+		}
+		return err
+	})
+	return messageType, lent, err
 }
 
 // Serve reads messages and calls handle with each, on this goroutine, until the
@@ -87,14 +95,15 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
 
-	buf := make([]byte, 0, 512)
 	for {
 		c.supersede()
-		messageType, p, err := c.r.message(buf[:0], c.wholeLimit())
+		messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
 		if err != nil {
+			lent.giveBack()
 			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
 		}
 		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
+		lent.giveBack()
 		if err != nil {
 			return err, told(ctx, err)
 		}
@@ -104,9 +113,6 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		}
 		if ctx.Err() != nil {
 			return c.loopEnd(ctx, context.Cause(ctx), false)
-		}
-		if buf = p; cap(buf) > keptBuffer {
-			buf = make([]byte, 0, 512)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -273,19 +274,59 @@ func TestServeHandlerPanics(t *testing.T) {
 	})
 }
 
+// A message that lies in the read buffer is handed out where it lies, and one
+// that does not in memory that goes back to the pools: between messages a loop
+// holds nothing.
 func TestServeDataIsLent(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {
 		c, peer := scripted(t, overPipe, server, Options{})
-		var lent [][]byte
-		done := serving(t.Context(), c, func(m Message) error { lent = append(lent, m.Data); return nil })
-		peer.Send(text("1"), text("2"), text(strings.Repeat("x", 2*keptBuffer)), text("4"), wstest.CloseFrame(1000, ""))
+		large := strings.Repeat("x", 128<<10)
+		var got []string
+		done := serving(t.Context(), c, func(m Message) error {
+			got = append(got, string(m.Data))
+			if len(m.Data) < 10 {
+				require.Same(t, &c.r.buf[c.r.pos-len(m.Data)], &m.Data[0])
+			}
+			return nil
+		})
+		peer.Send(text("1"), text("2"), text(large), text("4"))
+		synctest.Wait()
+		require.Nil(t, c.r.lent)
+		peer.Send(wstest.CloseFrame(1000, ""))
 		peer.Expect(wstest.CloseFrame(1000, ""))
 		peer.Close()
 		require.NoError(t, <-done)
-		require.Same(t, &lent[0][0], &lent[1][0], "one buffer for all")
-		require.NotSame(t, &lent[2][0], &lent[3][0], "a large one is not kept")
+		require.Equal(t, []string{"1", "2", large, "4"}, got)
 	})
+}
+
+func TestLoopsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates; run without -race")
+	}
+	for _, size := range []int{0, 10, 1000, 10_000, 100_000} {
+		for _, agreed := range []*Compression{nil, {}} {
+			clientEnd, serverEnd := wstest.TCP(t)
+			client := NewConn(clientEnd, Negotiated{Compression: agreed}, Options{})
+			server := NewConn(serverEnd, Negotiated{Server: true, Compression: agreed}, Options{})
+			go func() {
+				_ = server.Serve(context.Background(), func(m Message) error { return server.WriteMessage(m.Type, m.Data) })
+			}()
+			p := bytes.Repeat([]byte("0123456789"), size/10)
+			dst := make([]byte, 0, size)
+			require.Zero(t, testing.AllocsPerRun(100, func() {
+				if err := client.WriteMessage(BinaryMessage, p); err != nil {
+					t.Error(err)
+				}
+				if _, _, err := client.ReadMessageContext(context.Background(), dst); err != nil {
+					t.Error(err)
+				}
+			}), "%d bytes, compressed %t", size, agreed != nil)
+			client.Close()
+			server.Close()
+		}
+	}
 }
 
 func TestMessages(t *testing.T) {
@@ -375,7 +416,7 @@ func TestMessagesReusesData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, peer := scripted(t, overPipe, true, Options{})
 		go peer.Write(slices.Concat(
-			peer.Encode(text("1")), peer.Encode(text("2")), peer.Encode(text(strings.Repeat("x", 2*keptBuffer))), peer.Encode(text("4"))))
+			peer.Encode(text("1")), peer.Encode(text("2")), peer.Encode(text(strings.Repeat("x", 128<<10))), peer.Encode(text("4"))))
 		var lent [][]byte
 		for m, err := range c.Messages(t.Context()) {
 			require.NoError(t, err)
