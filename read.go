@@ -117,14 +117,35 @@ func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) 
 	var buf *buffer // none before there are bytes for it
 	if r.deflated {
 		buf = borrowBuffer(r.guess(0))
+	}
+	gathered, buf, err := r.gatherIn(buf)
+	p = append(make([]byte, 0, len(gathered)), gathered...)
+	buf.giveBack()
+	return messageType, p, err
+}
+
+// lentMessage is message into buf, or into a larger one that it takes for it. It
+// returns the one that holds p.
+func (r *reader) lentMessage(buf *buffer, limit int64) (messageType int, p []byte, _ *buffer, err error) {
+	messageType, err = r.next(limit)
+	if err != nil {
+		return 0, nil, buf, err
+	}
+	p, buf, err = r.gatherIn(buf)
+	return messageType, p, buf, err
+}
+
+// gatherIn is gather into buf, which may be nil, or into a larger one that it
+// takes for it.
+func (r *reader) gatherIn(buf *buffer) (gathered []byte, _ *buffer, err error) {
+	var p []byte
+	if buf != nil {
 		p = buf.b
 	}
 	for {
 		gathered, need, err := r.gather(p, 0)
 		if need == 0 {
-			p = append(make([]byte, 0, len(gathered)), gathered...)
-			buf.giveBack()
-			return messageType, p, err
+			return gathered, buf, err
 		}
 		larger := borrowBuffer(len(gathered) + need)
 		p = append(larger.b, gathered...)

@@ -14,8 +14,17 @@ type Message struct {
 }
 
 // keptBuffer is the largest buffer, in bytes, that a loop keeps from one message
-// to the next.
+// to the next. It gives larger ones back.
 const keptBuffer = 64 << 10
+
+// keep returns the buffer for the message after the one in buf.
+func keep(buf *buffer) *buffer {
+	if cap(buf.b) <= keptBuffer {
+		return buf
+	}
+	buf.giveBack()
+	return borrowBuffer(0)
+}
 
 // Messages returns an iterator over the messages that come. It ends silently
 // when the peer closes the connection with CloseNormalClosure or CloseGoingAway;
@@ -31,12 +40,20 @@ const keptBuffer = 64 << 10
 //	}
 func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		buf := make([]byte, 0, 512)
+		buf := borrowBuffer(0)
 		for {
-			messageType, p, err := c.ReadMessageContext(ctx, buf[:0])
+			var (
+				messageType int
+				p           []byte
+			)
+			err := c.read(ctx, func() (err error) {
+				c.supersede()
+				messageType, p, buf, err = c.r.lentMessage(buf, c.wholeLimit())
+				return err
+			})
 			if err != nil {
 				// Half a message is a loss, whatever the close code.
-				if messageType != -1 || !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
+				if messageType != 0 || !IsCloseError(err, CloseNormalClosure, CloseGoingAway) {
 					yield(Message{}, err)
 				}
 				return
@@ -44,9 +61,7 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 			if !yield(Message{Type: messageType, Data: p}, nil) {
 				return
 			}
-			if buf = p; cap(buf) > keptBuffer {
-				buf = make([]byte, 0, 512)
-			}
+			buf = keep(buf)
 		}
 	}
 }
@@ -87,10 +102,14 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
 
-	buf := make([]byte, 0, 512)
+	buf := borrowBuffer(0)
 	for {
 		c.supersede()
-		messageType, p, err := c.r.message(buf[:0], c.wholeLimit())
+		var (
+			messageType int
+			p           []byte
+		)
+		messageType, p, buf, err = c.r.lentMessage(buf, c.wholeLimit())
 		if err != nil {
 			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
 		}
@@ -105,9 +124,7 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 		if ctx.Err() != nil {
 			return c.loopEnd(ctx, context.Cause(ctx), false)
 		}
-		if buf = p; cap(buf) > keptBuffer {
-			buf = make([]byte, 0, 512)
-		}
+		buf = keep(buf)
 	}
 }
 
