@@ -4,6 +4,17 @@ go 1.26.0
 
 require github.com/duplexkit/websocket v0.0.0
 
-require github.com/klauspost/compress v1.20.3
+require (
+	github.com/coder/websocket v1.8.15
+	github.com/gorilla/websocket v1.5.3
+	github.com/klauspost/compress v1.20.3
+	github.com/lxzan/gws v1.8.9
+)
+
+require (
+	github.com/dolthub/maphash v0.1.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 replace github.com/duplexkit/websocket => ../..
