@@ -136,7 +136,13 @@ func (f *finder) thorough(seqs []sequence, from, to int) []sequence {
 		seqs = appendMatch(seqs, s-emitted, length, distance)
 		s += length
 		emitted = s
-		f.enter(next, min(s-1, last), 1)
+		step := 1
+		if !f.deep {
+			// What was found is there already: of a long match a sample will do, and
+			// leaves more of the history in the table.
+			step += (s - next) >> 4
+		}
+		f.enter(next, min(s-1, last), step)
 	}
 	f.src = whole
 	return append(seqs, sequence{literals: uint16(to - emitted)})
