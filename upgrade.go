@@ -52,9 +52,9 @@ type Upgrader struct {
 	CheckOrigin func(r *http.Request) bool
 
 	// EnableCompression agrees to permessage-deflate (RFC 7692) if the client offers
-	// it. If Options.Compression is nil, neither end takes its context over from
-	// one message to the next, as with gorilla/websocket: no memory is kept for
-	// writing, and small messages hardly shrink.
+	// it. If Options.Compression is nil, neither end takes its context over from one
+	// message to the next, as with gorilla/websocket: no memory is kept for writing,
+	// and small messages hardly shrink.
 	EnableCompression bool
 
 	// Options are what connections are made with. Options.Compression, if not nil,
@@ -227,10 +227,10 @@ func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer strin
 	if err := t.check(); err != nil {
 		return nil, "", refuse(http.StatusInternalServerError, "the server's %v", err)
 	}
-	if t != nil && t.Decline != nil && t.Decline(r) {
+	agreed, answer = t.choose(offered)
+	if agreed != nil && t.Decline != nil && t.Decline(r) {
 		return nil, "", nil
 	}
-	agreed, answer = t.choose(offered)
 	return agreed, answer, nil
 }
 
