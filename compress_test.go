@@ -764,8 +764,8 @@ func requireSqueezed(t testing.TB, i *plainInflater, p string, compressed bool, 
 
 func TestWriteCompressed(t *testing.T) {
 	t.Parallel()
-	rnd := mathrand.New(mathrand.NewPCG(1, 2))
 	inBubbles(t, func(t *testing.T, server bool) {
+		rnd := mathrand.New(mathrand.NewPCG(1, 2))
 		for _, takeover := range []bool{true, false} {
 			agreed := Compression{ServerNoContextTakeover: !takeover, ClientNoContextTakeover: !takeover}
 			c, peer := squeezing(t, overPipe, server, agreed, Options{Compression: &Compression{Threshold: 50}})

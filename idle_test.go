@@ -3,6 +3,7 @@ package websocket
 import (
 	"context"
 	"errors"
+	"io"
 	mathrand "math/rand/v2"
 	"slices"
 	"testing"
@@ -123,6 +124,22 @@ func TestIdleReaderForgets(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message that is half read keeps what it may refer to.
+func TestIdleReaderWithinAMessage(t *testing.T) {
+	t.Parallel()
+	c, peer := squeezing(t, overTCP, true, Compression{ClientNoContextTakeover: true}, Options{})
+	frames := fragmented(helloDeflated, 3)
+	peer.Send(frames[0])
+	_, r, err := c.NextReader()
+	require.NoError(t, err)
+	require.False(t, c.r.inflate.forget())
+	peer.Send(frames[1])
+	p, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "Hello", string(p))
+	require.True(t, c.r.inflate.forget())
 }
 
 // When our close frame was sent nothing more is written, and nothing kept for it.
