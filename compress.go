@@ -18,7 +18,9 @@ import (
 // notices that neither happens any more.
 
 // Compression holds the terms of permessage-deflate (RFC 7692). The zero value is
-// compression with context takeover and small windows. It may be copied.
+// compression with context takeover and small windows. It may be copied. With a
+// value out of its range, Dial fails and Upgrade refuses every request with status
+// 500; NewConn takes the nearest, or the default level.
 //
 // A window is how far back, in bytes and as a power of two, a message may refer
 // to what was sent before it. Each end states how large its own window is; with
@@ -55,14 +57,14 @@ type Compression struct {
 	// ServerMaxWindowBits and ClientMaxWindowBits limit the window of that end to 1<<n
 	// bytes, n from 8 to 15 (RFC 7692, section 7.1.2). With 0 a server takes 12 for
 	// itself and, where the client lets it choose, for the client; a client leaves
-	// the choice to the server, and uses no more than 12 for itself. The other end is never
-	// asked for less than 9, which zlib does not have.
+	// the choice to the server, and uses no more than 12 for itself. The other end
+	// is never asked for 8, which zlib does not have.
 	ServerMaxWindowBits int
 	ClientMaxWindowBits int
 
 	// Decline, on a server, is asked about clients that make an offer which can be
-	// met, and says whether to decline it: they are known to be broken. nil
-	// declines none.
+	// met, and says whether to decline it, because they are known to be broken: by
+	// their User-Agent, say. nil declines none.
 	Decline func(r *http.Request) bool
 }
 
