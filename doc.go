@@ -139,7 +139,8 @@
 // SetCompressionLevel change what is done from the next message on. ReadLimit
 // counts the bytes that a message inflates to, and they are counted before they are
 // there. Compressing secrets together with what an attacker may choose gives hints
-// about the secrets (CRIME, BREACH): turn compression off for such messages.
+// about the secrets (CRIME, BREACH): turn compression off for such messages, or for
+// such connections where other goroutines write too.
 //
 // Other extensions are not supported.
 //
@@ -157,6 +158,8 @@
 //     and extensions that were not offered are refused.
 //   - The answer to a close frame repeats the reason too.
 //   - After the closing handshake the network connection is closed by itself.
+//   - Messages below 256 bytes, or that do not shrink, are not compressed by
+//     EnableCompression alone; some memory is kept for reading.
 //   - Compressed messages are limited by what they inflate to, and peers that go on
 //     with their context although they promised not to are understood, unless they
 //     do so for the first time after eight messages and a pause.
