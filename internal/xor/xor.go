@@ -17,7 +17,7 @@ import (
 func Mask(key [4]byte, pos int, b []byte) int {
 	word := rotate(key, pos)
 	switch {
-	case len(b) < 32:
+	case len(b) <= MaxShort:
 		short(b, b, word)
 	case haveKernel:
 		kernel(&b[0], &b[0], len(b), uint32(word))
@@ -33,7 +33,7 @@ func Copy(dst, src []byte, key [4]byte, pos int) int {
 	dst = dst[:len(src)]
 	word := rotate(key, pos)
 	switch {
-	case len(src) < 32:
+	case len(src) <= MaxShort:
 		short(dst, src, word)
 	case haveKernel:
 		kernel(&dst[0], &src[0], len(src), uint32(word))
@@ -43,10 +43,15 @@ func Copy(dst, src []byte, key [4]byte, pos int) int {
 	return (pos + len(src)) & 3
 }
 
-// rotate returns the key twice over, beginning at pos, as the little-endian
-// word that eight consecutive bytes of the payload are combined with.
+// Rotate returns the key, beginning at pos, as the little-endian word that four
+// consecutive bytes of the payload are combined with.
+func Rotate(key [4]byte, pos int) uint32 {
+	return bits.RotateLeft32(binary.LittleEndian.Uint32(key[:]), -8*(pos&3))
+}
+
+// rotate is Rotate twice over, for eight bytes.
 func rotate(key [4]byte, pos int) uint64 {
-	k := bits.RotateLeft32(binary.LittleEndian.Uint32(key[:]), -8*(pos&3))
+	k := Rotate(key, pos)
 	return uint64(k)<<32 | uint64(k)
 }
 
@@ -73,32 +78,44 @@ func plain(dst, src []byte, word uint64) {
 	short(dst[i:], src[i:], word)
 }
 
-// short masks at most 31 bytes. Instead of ending byte by byte it works from
-// both ends towards the middle, where the words may overlap: they are all read
-// before the first is written, for dst may be src.
-func short(dst, src []byte, word uint64) {
+// MaxShort is the length in bytes up to which a payload is short.
+const MaxShort = 31
+
+// Short is Mask for a short b, and returns its bytes, masked, in one: all of
+// them, eight side by side, combined by OR. That tells whether they are ASCII.
+func Short(key [4]byte, pos int, b []byte) (all uint64) { return short(b, b, rotate(key, pos)) }
+
+// short masks at most MaxShort bytes. Instead of ending byte by byte it works
+// from both ends towards the middle, where the words may overlap: they are all
+// read before the first is written, for dst may be src.
+func short(dst, src []byte, word uint64) (all uint64) {
 	n := len(src)
 	dst = dst[:n]
 	last := bits.RotateLeft64(word, -8*n) // for the words that end at n
 	switch {
 	case n >= 16:
-		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
-		c, d := binary.LittleEndian.Uint64(src[n-16:]), binary.LittleEndian.Uint64(src[n-8:])
-		binary.LittleEndian.PutUint64(dst, a^word)
-		binary.LittleEndian.PutUint64(dst[8:], b^word)
-		binary.LittleEndian.PutUint64(dst[n-16:], c^last)
-		binary.LittleEndian.PutUint64(dst[n-8:], d^last)
+		a, b := binary.LittleEndian.Uint64(src)^word, binary.LittleEndian.Uint64(src[8:])^word
+		c, d := binary.LittleEndian.Uint64(src[n-16:])^last, binary.LittleEndian.Uint64(src[n-8:])^last
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[8:], b)
+		binary.LittleEndian.PutUint64(dst[n-16:], c)
+		binary.LittleEndian.PutUint64(dst[n-8:], d)
+		return a | b | c | d
 	case n >= 8:
-		a, b := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[n-8:])
-		binary.LittleEndian.PutUint64(dst, a^word)
-		binary.LittleEndian.PutUint64(dst[n-8:], b^last)
+		a, b := binary.LittleEndian.Uint64(src)^word, binary.LittleEndian.Uint64(src[n-8:])^last
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[n-8:], b)
+		return a | b
 	case n >= 4:
-		a, b := binary.LittleEndian.Uint32(src), binary.LittleEndian.Uint32(src[n-4:])
-		binary.LittleEndian.PutUint32(dst, a^uint32(word))
-		binary.LittleEndian.PutUint32(dst[n-4:], b^uint32(last))
-	default:
-		for i, b := range src {
-			dst[i] = b ^ byte(word>>(8*i))
-		}
+		a, b := binary.LittleEndian.Uint32(src)^uint32(word), binary.LittleEndian.Uint32(src[n-4:])^uint32(last)
+		binary.LittleEndian.PutUint32(dst, a)
+		binary.LittleEndian.PutUint32(dst[n-4:], b)
+		return uint64(a | b)
 	}
+	for i, b := range src {
+		b ^= byte(word >> (8 * i))
+		dst[i] = b
+		all |= uint64(b)
+	}
+	return all
 }
