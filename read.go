@@ -359,10 +359,16 @@ func (r *reader) payload(p []byte) (n int, err error) {
 		}
 		n = r.take(p)
 	}
-	if r.masked {
+	ok := true
+	switch {
+	case r.text && r.masked:
+		r.keyPos, ok = r.valid.Unmask(r.key, r.keyPos, p[:n])
+	case r.text:
+		ok = r.valid.Write(p[:n])
+	case r.masked:
 		r.keyPos = xor.Mask(r.key, r.keyPos, p[:n])
 	}
-	if r.text && !r.valid.Write(p[:n]) {
+	if !ok {
 		return n, r.fail(errInvalidUTF8)
 	}
 	return n, r.used(n)
