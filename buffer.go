@@ -6,8 +6,8 @@ import (
 )
 
 // A buffer is memory that a message borrows while it is under way. The pools keep
-// buffers by size, which is a power of two, so that a message never sits in one
-// that a much larger message has left behind.
+// buffers by size, each for a power of two and what is less than twice as much, so
+// that a message never sits in one that a much larger message has left behind.
 type buffer struct{ b []byte } // of length 0
 
 const (

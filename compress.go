@@ -3,6 +3,7 @@ package websocket
 import (
 	"fmt"
 	"io"
+	"math/bits"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,47 +14,57 @@ import (
 
 // permessage-deflate (RFC 7692). From top to bottom: the terms of a program;
 // what the two ends say about it in the opening handshake; how messages are
-// compressed on their way out and expanded on their way in.
+// compressed on their way out and expanded on their way in; at the end, who
+// notices that neither happens any more.
 
 // Compression holds the terms of permessage-deflate (RFC 7692). The zero value is
-// compression with context takeover and small windows. It may be copied.
+// compression with context takeover and small windows. It may be copied. With a
+// value out of its range, Dial fails and Upgrade refuses every request with status
+// 500; NewConn takes the nearest, or the default level.
 //
 // A window is how far back, in bytes and as a power of two, a message may refer
 // to what was sent before it. Each end states how large its own window is; with
 // context takeover it keeps it from one message to the next, which makes small
-// messages much smaller. What a connection keeps for that while it is idle: three
+// messages much smaller. What a connection keeps for that between messages: three
 // times the window for writing, or four times at the better levels (12 and 16 KiB
-// for 12 bits), and the peer's window for reading (at most 4 KiB for 12 bits, 32 KiB
-// for a peer that offers no limit).
+// for 12 bits), from its first compressed message until it has written none for a
+// minute or two; and for reading what was received, up to the peer's window (4 KiB
+// for 12 bits, 32 KiB for a peer that knows no limit), as long as it lives.
 type Compression struct {
 	// Level is how hard to try, from 1 (fast) to 9 (small) in the words of
 	// compress/flate, or -2 for Huffman codes alone. There are two ways to search
 	// for repetitions: 1 to 5 are the fast one, 6 to 9 the better one. 0 is the
-	// default, which is fast.
+	// default, which is fast, and so is -1. (To Conn.SetCompressionLevel, 0 means
+	// no compression.)
 	Level int
 
 	// Threshold is the smallest message worth compressing, in bytes. 0 is all with
-	// context takeover and 256 without, negative is all. A message that does not
-	// shrink is sent as it is.
+	// context takeover and 256 without, negative is all. Of a message that is
+	// written piece by piece the first 32 KiB count. A message that does not shrink
+	// is sent as it is, and after a number of those some of about the same size
+	// are not tried.
 	Threshold int
 
 	// ServerNoContextTakeover and ClientNoContextTakeover have that end begin each
 	// message afresh (RFC 7692, section 7.1.1). An end that does so keeps nothing
-	// between messages for writing. A server asks a client for it only if it is
-	// set here: clients are known that do not listen.
+	// between messages for writing. A server asks a client for it only if it is set
+	// here or offered: clients are known that do not listen. That is why the other
+	// end goes on keeping up to 32 KiB for reading, until eight messages have shown
+	// that nothing is missed without it, and the connection is idle.
 	ServerNoContextTakeover bool
 	ClientNoContextTakeover bool
 
 	// ServerMaxWindowBits and ClientMaxWindowBits limit the window of that end to 1<<n
 	// bytes, n from 8 to 15 (RFC 7692, section 7.1.2). With 0 a server takes 12 for
 	// itself and, where the client lets it choose, for the client; a client leaves
-	// the choice to the server, and uses no more than 12 for itself. The other end is never
-	// asked for less than 9, which zlib does not have.
+	// the choice to the server, and uses no more than 12 for itself. The other end
+	// is never asked for 8, which zlib does not have.
 	ServerMaxWindowBits int
 	ClientMaxWindowBits int
 
-	// Decline, on a server, tells clients whose offer is to be declined because
-	// they are known to be broken. nil declines none.
+	// Decline, on a server, is asked about clients that make an offer which can be
+	// met, and says whether to decline it, because they are known to be broken: by
+	// their User-Agent, say. nil declines none.
 	Decline func(r *http.Request) bool
 }
 
@@ -71,7 +82,7 @@ const smallestAsked = 9
 // terms are what one end wants of permessage-deflate.
 type terms struct {
 	Compression
-	bare bool // window bits are not our subject: what EnableCompression alone means
+	bare bool // say no more of window bits than an offer makes us: what EnableCompression alone means
 }
 
 // termsOf returns the terms that a program's settings mean, nil for none.
@@ -80,7 +91,7 @@ func termsOf(enable bool, c *Compression) *terms {
 	case c != nil:
 		return &terms{Compression: *c}
 	case enable:
-		return &terms{Compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, true}
+		return &terms{Compression: Compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, bare: true}
 	}
 	return nil
 }
@@ -243,7 +254,7 @@ func (t *terms) meet(offer deflateParams) (agreed *Compression, answer deflatePa
 			answer.clientBits = asked
 		}
 	case offer.clientBits != 0:
-		if clientBits = min(asked, offer.clientBits); clientBits >= smallestAsked {
+		if clientBits = min(asked, offer.clientBits); clientBits >= smallestAsked && !t.bare {
 			answer.clientBits = clientBits
 		}
 	}
@@ -328,8 +339,22 @@ type deflater struct {
 	enc       deflate.Deflater
 	usage     usage
 
-	misses int // messages in a row that did not shrink
-	plain  int // messages that are sent as they are for that reason
+	luck [sizeClasses]luck // how it went lately
+}
+
+// luck is how messages of about the same size shrank lately.
+type luck struct {
+	misses   uint8 // messages in a row that did not
+	skipping uint8 // how many more are not even tried for that reason
+}
+
+// sizeClasses is how many classes of sizes there are: each reaches to four times
+// the size of the one before. Whether numbers of a few bytes shrink says nothing
+// about pictures, nor these about text.
+const sizeClasses = 12
+
+func (d *deflater) luckOf(length int) *luck {
+	return &d.luck[min(bits.Len(uint(length))/2, sizeClasses-1)]
 }
 
 // newDeflater returns the deflater of the server or the client. want are the
@@ -385,42 +410,56 @@ func (d *deflater) wants(opcode, length int) bool {
 func (d *deflater) effort() deflate.Level { return deflate.LevelOf(int(d.level.Load())) }
 
 // Of messages that do not shrink, pictures say, some are not even tried: after
-// this many in a row one, then two, then four, up to maxPlain.
+// fewMisses in a row one, then two, then four, up to 1<<maxDoublings.
 const (
-	maxMisses = 8
-	maxPlain  = 64
+	fewMisses    = 8
+	maxDoublings = 6
 )
 
 // skips reports whether the next message is not even tried, and counts it.
-func (d *deflater) skips() bool {
-	if d.plain == 0 {
+func (l *luck) skips() bool {
+	if l.skipping == 0 {
 		return false
 	}
-	d.plain--
+	l.skipping--
 	return true
 }
 
 // tried notes how it went.
-func (d *deflater) tried(shrunk bool) {
+func (l *luck) tried(shrunk bool) {
 	if shrunk {
-		d.misses = 0
+		l.misses = 0
 		return
 	}
-	d.misses++
-	if over := d.misses - maxMisses; over >= 0 {
-		d.plain = min(1<<min(over, 10), maxPlain)
+	l.misses = min(l.misses+1, fewMisses+maxDoublings)
+	if l.misses >= fewMisses {
+		l.skipping = 1 << (l.misses - fewMisses)
 	}
 }
 
 // message appends the compressed form of p to dst, if that is shorter than p.
 func (d *deflater) message(dst, p []byte) (out []byte, ok bool) {
-	if d.skips() {
+	l := d.luckOf(len(p))
+	if l.skips() {
 		return dst, false
 	}
 	d.note()
 	out, ok = d.enc.AppendMessage(dst, p, d.effort())
-	d.tried(ok)
+	l.tried(ok)
 	return out, ok
+}
+
+// borrowFor returns memory for a message of so many bytes that is compressed
+// behind room for a header.
+func borrowFor(length int) *buffer {
+	const slack = 32 // bytes that the codec wants besides
+	return borrowBuffer(maxHeader + min(length, maxPooled/2) + slack)
+}
+
+// begins reports whether a message that is written piece by piece, and whose first
+// piece has so many bytes, is compressed.
+func (d *deflater) begins(length int) bool {
+	return length >= d.threshold && !d.luckOf(length).skips()
 }
 
 // piece appends the next piece of a message that is sent in fragments.
@@ -428,7 +467,9 @@ func (d *deflater) piece(dst, p []byte, last bool) []byte {
 	d.note()
 	start := len(dst)
 	dst = d.enc.Append(dst, p, d.effort())
-	d.tried(len(dst)-start < len(p))
+	if !last {
+		d.luckOf(len(p)).tried(len(dst)-start < len(p))
+	}
 	if last {
 		dst = d.enc.AppendEnd(dst)
 	}
@@ -457,6 +498,9 @@ func (d *deflater) sent(p []byte) {
 	d.enc.Learn(p)
 }
 
+// forget gives the history up.
+func (d *deflater) forget() { d.enc.Release() }
+
 // note is called when the history comes into use.
 func (d *deflater) note() {
 	if d.takeover {
@@ -470,8 +514,13 @@ type inflater struct {
 	takeover bool       // the peer's window outlives its messages
 	mu       sync.Mutex // held while a message is under way
 	dec      deflate.Inflater
+	messages int // that the peer has sent, up to fewMessages
 	usage    usage
 }
+
+// fewMessages is how many compressed messages a peer has to send without reaching
+// back before its promise to do so is believed.
+const fewMessages = 8
 
 // newInflater returns the inflater of the server or the client.
 func newInflater(agreed Compression, server bool) *inflater {
@@ -510,8 +559,28 @@ func (i *inflater) begin() {
 func (i *inflater) end(p []byte) error {
 	i.dec.Commit(p)
 	err := i.dec.End()
+	i.messages = min(i.messages+1, fewMessages)
 	i.mu.Unlock()
 	return protocolErrorOf(err)
+}
+
+// commit takes note of what a message has given that expand is not shown again.
+func (i *inflater) commit(p []byte) { i.dec.Commit(p) }
+
+// endFragment takes note of the end of a fragment.
+func (i *inflater) endFragment() { i.dec.EndFragment() }
+
+// forget gives the history up unless the peer is known, or has to be expected, to
+// refer to it. It reports whether it could: no message was under way.
+func (i *inflater) forget() bool {
+	if !i.mu.TryLock() {
+		return false
+	}
+	defer i.mu.Unlock()
+	if !i.takeover && !i.dec.Reached() && i.messages == fewMessages {
+		i.dec.Forget()
+	}
+	return true
 }
 
 // drop ends a message that failed. There will be no other.
@@ -521,8 +590,9 @@ func (i *inflater) drop() {
 	i.mu.Unlock()
 }
 
-// expand is deflate.Inflater.Inflate with errors of ours; full says that there
-// is no room in dst for what comes next.
+// expand appends to dst, as far as there is room, what src expands to; dst[base:]
+// is what the message has given since the last commit. full says that there is no
+// room for what comes next.
 func (i *inflater) expand(dst []byte, base int, src []byte) (out []byte, n int, full bool, err error) {
 	out, n, err = i.dec.Inflate(dst, base, src)
 	if err == io.ErrShortBuffer {
@@ -555,16 +625,3 @@ func (u *usage) note() {
 
 // since reports whether there was a use since the last call.
 func (u *usage) since() bool { return u.recent.Swap(false) }
-
-// forget gives the history up unless the peer is known to refer to it. It reports
-// whether it could: no message was under way.
-func (i *inflater) forget() bool {
-	if !i.mu.TryLock() {
-		return false
-	}
-	defer i.mu.Unlock()
-	if !i.takeover && !i.dec.Reached() {
-		i.dec.Forget()
-	}
-	return true
-}

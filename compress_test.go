@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/duplexkit/websocket/internal/deflate"
 	"github.com/duplexkit/websocket/internal/wstest"
 )
 
@@ -75,7 +79,7 @@ func TestChooseOffer(t *testing.T) {
 
 		{"bare", &terms{forgetful, true}, name, "; server_no_context_takeover; client_no_context_takeover", agree(false, false, 15, 15)},
 		{"bare, Chromium", termsOf(true, nil), name + "; client_max_window_bits", "; server_no_context_takeover; client_no_context_takeover", agree(false, false, 15, 15)},
-		{"bare, bits", termsOf(true, nil), name + "; server_max_window_bits=10; client_max_window_bits=11", "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=11", agree(false, false, 10, 11)},
+		{"bare, bits", termsOf(true, nil), name + "; server_max_window_bits=10; client_max_window_bits=11", "; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=10", agree(false, false, 10, 11)},
 		{"terms go before EnableCompression", termsOf(true, &large), name, "", agree(true, true, 15, 15)},
 
 		{"the first that can be met", &terms{Compression: small}, "x, " + name + "; server_max_window_bits=7, " + name + "; server_max_window_bits=11, " + name, "; server_max_window_bits=11", agree(true, true, 11, 15)},
@@ -760,8 +764,8 @@ func requireSqueezed(t testing.TB, i *plainInflater, p string, compressed bool, 
 
 func TestWriteCompressed(t *testing.T) {
 	t.Parallel()
-	rnd := mathrand.New(mathrand.NewPCG(1, 2))
 	inBubbles(t, func(t *testing.T, server bool) {
+		rnd := mathrand.New(mathrand.NewPCG(1, 2))
 		for _, takeover := range []bool{true, false} {
 			agreed := Compression{ServerNoContextTakeover: !takeover, ClientNoContextTakeover: !takeover}
 			c, peer := squeezing(t, overPipe, server, agreed, Options{Compression: &Compression{Threshold: 50}})
@@ -870,14 +874,13 @@ func TestAdaptiveSkip(t *testing.T) {
 	rnd := mathrand.New(mathrand.NewPCG(3, 4))
 	tries := 0
 	for range 1000 {
-		before := d.plain
-		_, ok := d.message(nil, []byte(noise(rnd, 200)))
-		require.False(t, ok)
-		if before == 0 {
+		if d.luckOf(200).skipping == 0 {
 			tries++
 		}
+		_, ok := d.message(nil, []byte(noise(rnd, 200)))
+		require.False(t, ok)
 	}
-	require.Greater(t, tries, maxMisses)
+	require.Greater(t, tries, fewMisses)
 	require.Less(t, tries, 40)
 	shrunk := 0
 	for range 200 {
@@ -885,7 +888,28 @@ func TestAdaptiveSkip(t *testing.T) {
 			shrunk++
 		}
 	}
-	require.GreaterOrEqual(t, shrunk, 200-maxPlain)
+	require.GreaterOrEqual(t, shrunk, 200-1<<maxDoublings)
+}
+
+// Messages that are too short ever to shrink say nothing about others, and
+// neither do pictures.
+func TestAdaptiveSkipIsBySize(t *testing.T) {
+	t.Parallel()
+	d := newDeflater(Compression{}, nil, true)
+	d.usage.wake = func() {}
+	rnd := mathrand.New(mathrand.NewPCG(5, 6))
+	for range 100 {
+		for range 20 {
+			_, ok := d.message(nil, []byte(noise(rnd, 8)))
+			require.False(t, ok)
+			_, ok = d.message(nil, []byte(noise(rnd, 100_000)))
+			require.False(t, ok)
+		}
+		for _, size := range []int{300, 20_000} {
+			_, ok := d.message(nil, []byte(wordy(rnd, size)))
+			require.True(t, ok, "%d bytes", size)
+		}
+	}
 }
 
 func TestNextWriterCompressed(t *testing.T) {
@@ -904,6 +928,9 @@ func TestNextWriterCompressed(t *testing.T) {
 		{"more than a block", []string{some(40 << 10)}, true, 2},
 		{"words", []string{wordy(rnd, 300_000)}, true, 0},
 		{"noise that fits", []string{noise(rnd, 1000)}, false, 1},
+		{"noise that fits a block", []string{noise(rnd, 20_000)}, false, 5},
+		{"noise of a block", []string{noise(rnd, 32<<10)}, false, 8},
+		{"half noise", []string{noise(rnd, 15_000), some(15_000)}, true, 0},
 		{"noise", []string{noise(rnd, 100_000)}, true, 0},
 		{"noise, then words", []string{noise(rnd, 40_000), wordy(rnd, 40_000), noise(rnd, 40_000)}, true, 0},
 	} {
@@ -913,7 +940,7 @@ func TestNextWriterCompressed(t *testing.T) {
 				c, peer := squeezing(t, overPipe, server, Compression{}, Options{})
 				i := &plainInflater{takeover: true}
 				for range 3 {
-					c.w.deflate.misses, c.w.deflate.plain = 0, 0
+					c.w.deflate.luck = [sizeClasses]luck{}
 					wrote := soon(func() error {
 						w, err := c.NextWriter(TextMessage)
 						if err != nil {
@@ -941,7 +968,7 @@ func TestNextWriterCompressed(t *testing.T) {
 					if tc.frames > 0 {
 						require.Len(t, frames, tc.frames)
 					}
-					blocks := len(p)/deflateBlock + 1
+					blocks := len(p)/deflate.BlockSize + 1
 					require.LessOrEqual(t, size, len(p)+5*blocks+5*len(frames), "growth")
 				}
 			})
@@ -955,7 +982,7 @@ func TestNextWriterSkipsCompression(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {
 		c, peer := squeezing(t, overPipe, server, Compression{}, Options{})
-		c.w.deflate.plain = 1
+		c.w.deflate.luckOf(deflate.BlockSize).skipping = 1
 		p := some(100_000)
 		wrote := soon(func() error {
 			w, err := c.NextWriter(TextMessage)
@@ -1116,4 +1143,76 @@ func TestCompressedBytesDoNotWait(t *testing.T) {
 		require.Equal(t, "bye", string(got))
 		require.True(t, <-sent)
 	})
+}
+
+// MaxInt64 is what many write for no limit.
+func TestCompressedWithoutLimit(t *testing.T) {
+	t.Parallel()
+	c, peer := squeezing(t, overTCP, true, Compression{}, Options{ReadLimit: math.MaxInt64})
+	for range 2 {
+		peer.Send(deflatedText(helloDeflated))
+		_, p, err := c.ReadMessageContext(context.Background(), []byte("x"))
+		require.NoError(t, err)
+		require.Equal(t, "xHello", string(p))
+		c.SetReadLimit(math.MaxInt64)
+	}
+}
+
+// A message at the limit may take more bytes than it has: zlib's stored blocks
+// have no more than 127 bytes if it is given the least memory.
+func TestCompressedLimitLeavesRoomForOverhead(t *testing.T) {
+	t.Parallel()
+	const size = 127 * 1000
+	p := noise(mathrand.New(mathrand.NewPCG(15, 16)), size)
+	var payload strings.Builder
+	for block := range slices.Chunk([]byte(p), 127) {
+		payload.Write([]byte{0, byte(len(block)), 0, ^byte(len(block)), 0xff})
+		payload.Write(block)
+	}
+	payload.WriteByte(0)
+	frame := deflatedText(payload.String())
+	frame.Opcode = wstest.Binary
+	c, peer := squeezing(t, overTCP, true, Compression{}, Options{ReadLimit: size})
+	sent := soon(func() bool { peer.Send(frame); return true })
+	requireMessage(t, BinaryMessage, p, <-reading(c))
+	require.True(t, <-sent)
+}
+
+// Whether a message is compressed is settled when NextWriter begins it.
+func TestEnableWriteCompressionWithinAMessage(t *testing.T) {
+	t.Parallel()
+	for _, enabled := range []bool{true, false} {
+		c, peer := squeezing(t, overTCP, true, Compression{}, Options{})
+		i := &plainInflater{takeover: true}
+		for _, size := range []int{1000, 100_000} {
+			c.EnableWriteCompression(enabled)
+			w, err := c.NextWriter(TextMessage)
+			require.NoError(t, err)
+			_, err = io.WriteString(w, some(size/2))
+			require.NoError(t, err)
+			c.EnableWriteCompression(!enabled)
+			wrote := soon(func() error {
+				_, err := io.WriteString(w, some(size/2))
+				return errors.Join(err, w.Close())
+			})
+			var frames []wstest.Frame
+			for more := true; more; more = frames[len(frames)-1].More {
+				frames = append(frames, peer.Receive())
+			}
+			require.NoError(t, <-wrote)
+			requireSqueezed(t, i, some(size/2)+some(size/2), enabled, frames...)
+		}
+	}
+}
+
+// Decline is a question about offers that would be met.
+func TestDeclineIsNotAskedInVain(t *testing.T) {
+	t.Parallel()
+	u := Upgrader{Options: Options{Compression: &Compression{Decline: func(*http.Request) bool { panic("asked") }}}}
+	for _, offer := range []string{"", "Sec-WebSocket-Extensions: x\r\n", "Sec-WebSocket-Extensions: permessage-deflate; x\r\n"} {
+		agreed, answer, err := u.extension(parsedRequest(t, edit(t, plainRequest, "Upgrade:", offer+"Upgrade:")))
+		require.NoError(t, err)
+		require.Nil(t, agreed)
+		require.Empty(t, answer)
+	}
 }

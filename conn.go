@@ -480,14 +480,15 @@ func checkOutgoing(messageType, length int) error {
 
 // NextWriter begins a message that is written piece by piece. It is sent in
 // fragments of the write buffer's size; a server sends larger ones where a Write
-// brings more at once. Close sends the last fragment and ends the message; only then may the
-// peer see it as a whole.
+// brings more at once. A message that is to be compressed gathers 32 KiB first, in
+// memory besides the write buffer. Close sends the last fragment and ends the
+// message; only then may the peer see it as a whole.
 //
 // A message that was not closed is ended by the next NextWriter where it stands,
 // and its later writes return an error: a connection has one NextWriter at a time,
-// and goroutines have to agree on it. Other messages go ahead of one that has sent nothing
-// yet, and wait for one that has. The writer also has WriteString and ReadFrom.
-// The errors are those of WriteMessage.
+// and goroutines have to agree on it. Other messages go ahead of one that has sent
+// nothing yet, and wait for one that has. The writer also has WriteString and
+// ReadFrom. The errors are those of WriteMessage.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
 	if err := checkOutgoing(messageType, 0); err != nil {
 		return nil, err

@@ -128,15 +128,19 @@
 // small messages which resemble each other shrink to less than half. The price is
 // memory: three times the window for writing, 12 KiB by default, and for reading
 // the peer's window. It is allocated at the first compressed message; what is kept
-// for writing goes after a minute or two without one. EnableCompression alone
-// does what it does in gorilla/websocket: no context is taken over, no memory
-// is kept for writing, and messages below 256 bytes are not compressed.
+// for writing goes after a minute or two without one. EnableCompression alone does
+// what it does in gorilla/websocket: no context is taken over and no memory is kept
+// for writing. Messages below 256 bytes are not compressed then. For reading, up to
+// 32 KiB are kept of what a peer has sent that promised to take no context over,
+// since some do it nevertheless; they go when it has been true to its word for
+// eight messages and quiet for a minute or two.
 //
 // A message that does not shrink is sent as it is. EnableWriteCompression and
 // SetCompressionLevel change what is done from the next message on. ReadLimit
 // counts the bytes that a message inflates to, and they are counted before they are
 // there. Compressing secrets together with what an attacker may choose gives hints
-// about the secrets (CRIME, BREACH): turn compression off for such messages.
+// about the secrets (CRIME, BREACH): turn compression off for such messages, or for
+// such connections where other goroutines write too.
 //
 // Other extensions are not supported.
 //
@@ -154,7 +158,10 @@
 //     and extensions that were not offered are refused.
 //   - The answer to a close frame repeats the reason too.
 //   - After the closing handshake the network connection is closed by itself.
+//   - Messages below 256 bytes, or that do not shrink, are not compressed by
+//     EnableCompression alone; some memory is kept for reading.
 //   - Compressed messages are limited by what they inflate to, and peers that go on
-//     with their context although they promised not to are understood.
+//     with their context although they promised not to are understood, unless they
+//     do so for the first time after eight messages and a pause.
 //   - IsCloseError and IsUnexpectedCloseError see through wrapped errors.
 package websocket

@@ -2,14 +2,15 @@ package websocket
 
 import (
 	"context"
+	"errors"
+	"io"
 	mathrand "math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/duplexkit/websocket/internal/wstest"
 )
 
 // keptForWriting returns the bytes that compression keeps, for whoever is not
@@ -82,38 +83,83 @@ func TestIdleWriterWithinAMessage(t *testing.T) {
 	})
 }
 
-// What a peer need not have kept is forgotten, unless the peer has shown that it
-// does keep it.
+// What a peer need not have kept is forgotten, when it has sent a few messages
+// without it.
 func TestIdleReaderForgets(t *testing.T) {
 	t.Parallel()
-	for _, faithful := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			promised := Compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}
-			c, peer := squeezing(t, overPipe, true, promised, Options{})
-			read := reading(c) // waiting, as readers do
-			hear := func(payload string) {
-				peer.Send(deflatedText(payload))
-				requireMessage(t, TextMessage, "Hello", <-read)
-				read = reading(c)
-			}
-			hear(helloDeflated)
-			require.Positive(t, keptForReading(c))
-			if !faithful {
-				hear(helloAgain)
-			}
-			time.Sleep(3 * idleTime)
-			synctest.Wait()
-			if faithful {
-				require.Zero(t, keptForReading(c))
-				hear(helloDeflated)
-			} else {
-				hear(helloAgain)
-			}
-			peer.Send(wstest.CloseFrame(1000, ""))
-			require.Error(t, (<-read).err)
-			peer.ExpectClose(1000)
+	for name, tc := range map[string]struct {
+		messages []string
+		forgets  bool
+	}{
+		"kept its promise":          {slices.Repeat([]string{helloDeflated}, fewMessages), true},
+		"broke it":                  {append(slices.Repeat([]string{helloDeflated}, fewMessages), helloAgain), false},
+		"had not much time for it":  {[]string{helloDeflated}, false},
+		"broke it in the beginning": {[]string{helloDeflated, helloAgain}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				promised := Compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}
+				c, peer := squeezing(t, overPipe, true, promised, Options{})
+				read := reading(c) // waiting, as readers do
+				hear := func(payload string) {
+					peer.Send(deflatedText(payload))
+					requireMessage(t, TextMessage, "Hello", <-read)
+					read = reading(c)
+				}
+				for _, payload := range tc.messages {
+					hear(payload)
+				}
+				time.Sleep(10 * idleTime)
+				synctest.Wait()
+				if tc.forgets {
+					require.Zero(t, keptForReading(c))
+					hear(helloDeflated)
+				} else {
+					require.Positive(t, keptForReading(c))
+					hear(helloAgain)
+				}
+				require.NoError(t, c.Close())
+				require.Error(t, (<-read).err)
+			})
 		})
 	}
+}
+
+// A message that is half read keeps what it may refer to.
+func TestIdleReaderWithinAMessage(t *testing.T) {
+	t.Parallel()
+	c, peer := squeezing(t, overTCP, true, Compression{ClientNoContextTakeover: true}, Options{})
+	frames := fragmented(helloDeflated, 3)
+	peer.Send(frames[0])
+	_, r, err := c.NextReader()
+	require.NoError(t, err)
+	require.False(t, c.r.inflate.forget())
+	peer.Send(frames[1])
+	p, err := io.ReadAll(r)
+	require.NoError(t, err)
+	require.Equal(t, "Hello", string(p))
+	require.True(t, c.r.inflate.forget())
+}
+
+// When our close frame was sent nothing more is written, and nothing kept for it.
+func TestIdleWriterForgetsAfterClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, peer := squeezing(t, overPipe, true, Compression{}, Options{})
+		wrote := soon(func() error {
+			return errors.Join(c.WriteMessage(TextMessage, []byte(some(500))), c.WriteControl(CloseMessage, nil, time.Time{}))
+		})
+		peer.Receive()
+		peer.Receive()
+		require.NoError(t, <-wrote)
+		time.Sleep(3 * idleTime)
+		synctest.Wait()
+		c.idle.mu.Lock()
+		defer c.idle.mu.Unlock()
+		require.Zero(t, c.w.deflate.enc.Kept())
+		require.False(t, c.idle.armed)
+	})
 }
 
 // A connection that ends leaves no timer behind, which would keep it alive.

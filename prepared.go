@@ -2,11 +2,12 @@ package websocket
 
 import "sync"
 
-// PreparedMessage is a message that is sent to many connections. It is encoded
-// once for each way in which they want it: as it is, and compressed for each
-// window size and level in use. A compressed one refers to no earlier message, also on
-// connections with context takeover, which costs them some of their compression.
-// A client masks each sending with a fresh key. It may be used concurrently.
+// PreparedMessage is a message that is sent to many connections. It is encoded once
+// for each way in which they want it: as it is, and compressed for each window size
+// and level in use. A compressed one refers to no earlier message, also on
+// connections with context takeover: a small one is often twice as large then as
+// WriteMessage would make it, and costs hardly any time. A client masks each sending
+// with a fresh key. It may be used concurrently.
 type PreparedMessage struct {
 	messageType int
 	plain       *encoding
@@ -35,7 +36,7 @@ func (pm *PreparedMessage) encoded(f form) *encoding {
 		return e
 	}
 	p := pm.plain.payload()
-	buf := borrowBuffer(min(len(p), maxPooled/2))
+	buf := borrowFor(len(p))
 	defer buf.giveBack()
 	if out, ok := f.message(buf.b, p); ok {
 		e = encode(FrameHeader{Fin: true, RSV1: true, Opcode: pm.messageType}, out)

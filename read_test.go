@@ -703,6 +703,30 @@ func TestReaderFailsFastOnInvalidUTF8(t *testing.T) {
 	}
 }
 
+// Text of any length is checked and comes as it was sent, whether it is masked or
+// not, wherever its fragments and the bytes that arrive together end.
+func TestReaderText(t *testing.T) {
+	t.Parallel()
+	whole := strings.Repeat("plain, ", 30) + strings.Repeat("κόσμε, 漢字, 𝄞", 20) + strings.Repeat(" plain", 40)
+	for _, server := range []bool{true, false} {
+		for cut := 0; cut <= len(whole); cut += 7 {
+			for _, end := range []string{"", "\xff", "\xe6\xbc"} { // right, never right, unfinished
+				wire := bytesOf(server, textFirst(whole[:cut]), lastFrame(whole[cut:]+end))
+				for _, way := range ways {
+					r, _ := newTestReader(iotest.HalfReader(bytes.NewReader(wire)), server)
+					_, p, err := way.read(r, -1)
+					if end == "" {
+						require.NoError(t, err, way.name)
+						require.Equal(t, whole, string(p), way.name)
+					} else {
+						require.Equal(t, errInvalidUTF8, err, way.name)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestReaderAllowsInvalidUTF8(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {

@@ -52,9 +52,11 @@ type Upgrader struct {
 	CheckOrigin func(r *http.Request) bool
 
 	// EnableCompression agrees to permessage-deflate (RFC 7692) if the client offers
-	// it. If Options.Compression is nil, neither end takes its context over from
-	// one message to the next, as with gorilla/websocket: no memory is kept for
-	// writing, and small messages hardly shrink.
+	// it. If Options.Compression is nil, neither end takes its context over from one
+	// message to the next, as with gorilla/websocket: no memory is kept for writing,
+	// and messages below 256 bytes, which would hardly shrink, are not compressed.
+	// For reading, up to 32 KiB are kept while messages come, for clients that do not
+	// do as they say.
 	EnableCompression bool
 
 	// Options are what connections are made with. Options.Compression, if not nil,
@@ -89,8 +91,8 @@ type Upgrader struct {
 // and returns a HandshakeError. The statuses are 426 for a request that does not
 // ask for a WebSocket, 405 for another method than GET, 400 for a malformed
 // handshake or another version than 13, 403 for an origin or host that is not
-// allowed, and 500 for a responseHeader that cannot be sent and a w that cannot
-// be hijacked. Any other error comes from the network, and the connection is
+// allowed, and 500 for a responseHeader that cannot be sent, a Compression with a
+// value out of range and a w that cannot be hijacked. Any other error comes from the network, and the connection is
 // closed then.
 //
 // w may be wrapped in any number of middlewares as long as each has an Unwrap
@@ -227,10 +229,10 @@ func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer strin
 	if err := t.check(); err != nil {
 		return nil, "", refuse(http.StatusInternalServerError, "the server's %v", err)
 	}
-	if t != nil && t.Decline != nil && t.Decline(r) {
+	agreed, answer = t.choose(offered)
+	if agreed != nil && t.Decline != nil && t.Decline(r) {
 		return nil, "", nil
 	}
-	agreed, answer = t.choose(offered)
 	return agreed, answer, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duplexkit/websocket/internal/deflate"
 	"github.com/duplexkit/websocket/internal/sock"
 	"github.com/duplexkit/websocket/internal/xor"
 )
@@ -100,7 +101,7 @@ func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
 func (w *writer) writeMessage(opcode int, p []byte) error {
 	h := FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}
 	if w.deflate.wants(opcode, len(p)) {
-		buf := borrowBuffer(maxHeader + min(len(p), maxPooled/2))
+		buf := borrowFor(len(p))
 		defer buf.giveBack()
 		if b, ok := w.deflate.message(buf.b[:maxHeader], p); ok {
 			buf.b = b[:0]
@@ -387,13 +388,18 @@ func (w *writer) replied(err error, last bool) (b []byte, more bool) {
 }
 
 // forget gives up what compression remembers of the messages sent so far, and
-// reports whether it could: nobody was writing.
+// reports whether it could: nobody was writing, nor will for what is left.
 func (w *writer) forget() bool {
 	w.turn.mu.Lock()
+	if w.turn.ended != nil && !w.turn.taken {
+		w.deflate.forget() // nobody gets the turn any more
+		w.turn.mu.Unlock()
+		return true
+	}
 	free := !w.turn.open && w.turn.tryLocked(control)
 	w.turn.mu.Unlock()
 	if free {
-		w.deflate.enc.Release()
+		w.deflate.forget()
 		w.release()
 	}
 	return free
@@ -672,7 +678,7 @@ func (mw *messageWriter) room() ([]byte, error) {
 	if mw.buf == nil {
 		mw.borrow()
 	}
-	if mw.n == mw.limit && mw.compress && mw.limit < deflateBlock {
+	if mw.n == mw.limit && mw.compress && mw.limit < deflate.BlockSize {
 		mw.grow()
 	}
 	if mw.n == mw.limit {
@@ -710,19 +716,27 @@ func (mw *messageWriter) flush(fin bool) error {
 // and what is sent.
 func (mw *messageWriter) deflate(h FrameHeader, p []byte) error {
 	w := mw.w
-	if !mw.deflating {
-		if h.Fin {
-			return w.writeMessage(h.Opcode, p)
+	buf := borrowFor(len(p))
+	defer buf.giveBack()
+	out := buf.b
+	switch {
+	case mw.deflating:
+		out = w.deflate.piece(out, p, h.Fin)
+	case h.Fin: // it is here as a whole
+		if len(p) > 0 && len(p) >= w.deflate.threshold {
+			out, h.RSV1 = w.deflate.message(out, p)
 		}
-		if mw.compress = w.deflate.wants(h.Opcode, len(p)) && !w.deflate.skips(); !mw.compress {
+		if !h.RSV1 {
 			return w.writeFragments(h, p)
 		}
+	case !w.deflate.begins(len(p)):
+		mw.compress = false
+		return w.writeFragments(h, p)
+	default:
 		mw.deflating = true
 		h.RSV1 = true // on the first fragment and no other (RFC 7692, section 6)
+		out = w.deflate.piece(out, p, false)
 	}
-	buf := borrowBuffer(len(p) + defaultBufferSize)
-	defer buf.giveBack()
-	out := w.deflate.piece(buf.b, p, h.Fin)
 	buf.b = out[:0]
 	return w.writeFragments(h, out)
 }
@@ -818,16 +832,12 @@ func (mw *messageWriter) borrow() {
 	mw.buf = buf
 }
 
-// deflateBlock is how much of a message is compressed at a time, if there is so
-// much: larger blocks need fewer codes.
-const deflateBlock = 32 << 10
-
 var blockBuffers sync.Pool // of *writeBuffer with room for a block
 
 // grow replaces a full buffer by one that holds a block.
 func (mw *messageWriter) grow() {
 	small, pool := mw.buf, mw.pool
-	mw.limit, mw.pool = deflateBlock, &blockBuffers
+	mw.limit, mw.pool = deflate.BlockSize, &blockBuffers
 	mw.borrow()
 	copy(mw.buf.b[maxHeader:], small.b[maxHeader:][:mw.n])
 	pool.Put(small)

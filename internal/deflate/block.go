@@ -98,7 +98,7 @@ type encoder struct {
 	n       uint   // how many, at most 7 between calls
 
 	seqs     []sequence
-	literals [blockSize + 16]byte // of a block
+	literals [BlockSize + 16]byte // of a block
 
 	literalFreq  [literalCodes]uint32
 	distanceFreq [distanceCodes]uint32

@@ -141,5 +141,5 @@ func TestHopeless(t *testing.T) {
 	}
 	e := &encoder{}
 	require.False(t, e.hopeless(sample(rnd, "random", 1023)), "too short to tell")
-	require.True(t, (&encoder{seqs: []sequence{{literals: math.MaxUint16}}}).hopeless(sample(rnd, "random", blockSize)))
+	require.True(t, (&encoder{seqs: []sequence{{literals: math.MaxUint16}}}).hopeless(sample(rnd, "random", BlockSize)))
 }

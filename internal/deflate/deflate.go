@@ -160,7 +160,7 @@ func (d *Deflater) compress(e *encoder, p []byte, level Level, limit int) bool {
 // compressPlain is compress for the levels that look for no matches.
 func (d *Deflater) compressPlain(e *encoder, p []byte, level Level, limit int) bool {
 	for rest := p; len(rest) > 0; {
-		n := min(len(rest), blockSize)
+		n := min(len(rest), BlockSize)
 		e.seqs = append(e.seqs[:0], sequence{literals: uint16(n)})
 		if level <= Stored {
 			e.out = slices.Grow(e.out, n+32)
@@ -184,7 +184,7 @@ func (d *Deflater) compressPlain(e *encoder, p []byte, level Level, limit int) b
 func (d *Deflater) compressBig(e *encoder, p []byte, level Level, limit int) bool {
 	window := 1 << d.bits
 	f := e.big.finder(len(p), window, level)
-	first := p[:min(len(p), blockSize)]
+	first := p[:min(len(p), BlockSize)]
 	stage := e.big.stage[:0]
 	if h := d.history; h != nil {
 		stage = append(stage, h.buf[max(0, len(h.buf)-window):]...)
@@ -210,7 +210,7 @@ func (d *Deflater) compressBig(e *encoder, p []byte, level Level, limit int) boo
 // blocks writes p from i on. Matches may begin anywhere in f.src, which is p.
 func (e *encoder) blocks(f *finder, p []byte, i, limit int) bool {
 	for i < len(p) {
-		to := min(i+blockSize, len(p))
+		to := min(i+BlockSize, len(p))
 		e.seqs = f.find(e.seqs[:0], i, to)
 		if !e.block(p[i:to], limit) {
 			return false

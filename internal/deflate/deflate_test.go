@@ -91,7 +91,7 @@ func (c *checker) pieces(p []byte, level Level, cuts ...int) {
 	bound, from := 5, 0
 	for _, cut := range append(cuts, len(p)) {
 		out = c.d.Append(out, p[from:cut], level)
-		bound += cut - from + 5*((cut-from+blockSize-1)/blockSize)
+		bound += cut - from + 5*((cut-from+BlockSize-1)/BlockSize)
 		from = cut
 	}
 	out = c.d.AppendEnd(out)
@@ -233,7 +233,7 @@ func TestLargeMessages(t *testing.T) {
 				t.Parallel()
 				rnd := rand.New(rand.NewPCG(9, uint64(bits)))
 				c := newChecker(t, bits, takeover)
-				for _, n := range []int{blockSize - 1, blockSize, blockSize + 1, 2 * blockSize, 2*blockSize + 3, 300 << 10} {
+				for _, n := range []int{BlockSize - 1, BlockSize, BlockSize + 1, 2 * BlockSize, 2*BlockSize + 3, 300 << 10} {
 					for _, level := range levels {
 						if n == 300<<10 && level != Fast {
 							continue // the reference inflater takes its time
@@ -242,7 +242,7 @@ func TestLargeMessages(t *testing.T) {
 						if shrank := c.whole(p, level); level >= Fast {
 							require.True(t, shrank)
 						}
-						if n == 2*blockSize {
+						if n == 2*BlockSize {
 							c.pieces(p, level, n/3)
 						}
 					}
@@ -292,15 +292,15 @@ func TestBlockTypes(t *testing.T) {
 		{"text without matches", sample(rnd, "text", 3000), HuffmanOnly, typeDynamic},
 		{"some random bytes", sample(rnd, "random", 300), Fast, typeStored},
 		{"many random bytes", sample(rnd, "random", 3000), Fast, typeStored},
-		{"random, in blocks", sample(rnd, "random", 3*blockSize), Better, typeStored},
-		{"not to be compressed", sample(rnd, "text", 3*blockSize), Stored, typeStored},
-		{"zeros", make([]byte, 3*blockSize), Fast, typeDynamic},
+		{"random, in blocks", sample(rnd, "random", 3*BlockSize), Better, typeStored},
+		{"not to be compressed", sample(rnd, "text", 3*BlockSize), Stored, typeStored},
+		{"zeros", make([]byte, 3*BlockSize), Fast, typeDynamic},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := newChecker(t, 15, false)
 			c.pieces(tc.p, tc.level)
-			blocks := max(1, len(tc.p)/blockSize)
+			blocks := max(1, len(tc.p)/BlockSize)
 			if tc.kind == typeStored {
 				blocks++ // the end of the message is one too
 			}
@@ -363,7 +363,7 @@ func TestWithdrawnMessages(t *testing.T) {
 			// The next one quotes what was withdrawn.
 			c.whole(bytes.Repeat(noise[:min(40, len(noise))], 3), level)
 			if i%40 == 0 {
-				require.False(t, c.whole(sample(rnd, "random", blockSize+1+rnd.IntN(blockSize)), level))
+				require.False(t, c.whole(sample(rnd, "random", BlockSize+1+rnd.IntN(BlockSize)), level))
 			}
 		}
 	})
@@ -394,7 +394,7 @@ func TestWithdrawingLeavesTheHistoryAlone(t *testing.T) {
 func TestNoLongerThanTheBound(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, rnd *rand.Rand, c *checker) {
-		for _, n := range []int{1, 31, 32, 1000, blockSize, 3*blockSize + 1} {
+		for _, n := range []int{1, 31, 32, 1000, BlockSize, 3*BlockSize + 1} {
 			p := sample(rnd, "random", n)
 			for _, level := range levels {
 				c.pieces(p, level) // which checks the bound

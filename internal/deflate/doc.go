@@ -19,5 +19,5 @@ const (
 	MaxBits = 15 // the largest window is 32 KiB
 )
 
-// blockSize is how many bytes of a message one block holds at most.
-const blockSize = 32 << 10
+// BlockSize is how many bytes of a message one block holds at most.
+const BlockSize = 32 << 10

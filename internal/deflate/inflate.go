@@ -111,7 +111,7 @@ func (i *Inflater) End() error {
 	switch {
 	case i.err != nil:
 		return i.err
-	case i.state == inflateSize && i.closed && i.nbit == 24 && i.bits == 0xffff00:
+	case i.state == inflateSize && i.closed && !i.final && i.nbit == 24 && i.bits == 0xffff00:
 		// After a block with BFINAL set a sender has to add an octet 00, so that Tail is
 		// what follows its three bits (RFC 7692, section 7.2.3.4). This one has not, and
 		// the beginning of Tail was taken for it. Others do not mind.

@@ -68,10 +68,11 @@ func (h *inflateHistory) read(p []byte, back int) {
 	copy(p[n:], h.ring)
 }
 
-// drop gives the memory up. What is in it is not erased: nobody reads more of a
-// ring than was put there since.
+// drop gives the memory up. What is in it is erased: copies go in steps of 16
+// bytes, and what lies behind their end belongs to nobody else.
 func (h *inflateHistory) drop() {
 	if h.box != nil {
+		clear(h.ring)
 		ringPool(len(h.ring)).Put(h.box)
 	}
 	h.ring, h.box, h.head, h.held, h.own = nil, nil, 0, 0, 0

@@ -72,7 +72,7 @@ var deflatePeers = []deflatePeer{
 			{ours: &compression{ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
 			{ours: nil, theirs: `{"clientMaxWindowBits": false}`, offer: pmd, answer: pmd + snt + cnt},
 			{ours: nil, theirs: `{"serverMaxWindowBits": 10}`, offer: pmd + smw + "=10" + cmw, answer: pmd + snt + cnt + smw + "=10"},
-			{ours: nil, theirs: `{"clientMaxWindowBits": 10}`, offer: pmd + cmw + "=10", answer: pmd + snt + cnt + cmw + "=10"},
+			{ours: nil, theirs: `{"clientMaxWindowBits": 10}`, offer: pmd + cmw + "=10", answer: pmd + snt + cnt},
 			{ours: &compression{}, theirs: `{"clientMaxWindowBits": false}`, offer: pmd, answer: pmd + smw + "=12"},
 			{ours: &compression{}, theirs: `{"serverNoContextTakeover": true}`, offer: pmd + snt + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
 			{ours: &compression{}, theirs: `{"clientNoContextTakeover": true}`, offer: pmd + cnt + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
