@@ -462,14 +462,18 @@ func (d *deflater) begins(length int) bool {
 	return length >= d.threshold && !d.luckOf(length).skips()
 }
 
-// piece appends the next piece of a message that is sent in fragments.
+// first appends the first piece of a message that is sent in fragments.
+func (d *deflater) first(dst, p []byte) []byte {
+	start := len(dst)
+	dst = d.piece(dst, p, false)
+	d.luckOf(len(p)).tried(len(dst)-start < len(p))
+	return dst
+}
+
+// piece appends the next piece.
 func (d *deflater) piece(dst, p []byte, last bool) []byte {
 	d.note()
-	start := len(dst)
 	dst = d.enc.Append(dst, p, d.effort())
-	if !last {
-		d.luckOf(len(p)).tried(len(dst)-start < len(p))
-	}
 	if last {
 		dst = d.enc.AppendEnd(dst)
 	}

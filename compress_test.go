@@ -976,6 +976,20 @@ func TestNextWriterCompressed(t *testing.T) {
 	}
 }
 
+// A message counts once, in however many pieces it is written.
+func TestOneStreamedPictureIsOne(t *testing.T) {
+	t.Parallel()
+	rnd := mathrand.New(mathrand.NewPCG(17, 18))
+	c, _ := squeezing(t, overTCP, true, Compression{}, Options{})
+	c.w.nc, c.w.socket = discard{}, nil
+	w, err := c.NextWriter(BinaryMessage)
+	require.NoError(t, err)
+	_, err = io.WriteString(w, noise(rnd, 20*deflate.BlockSize))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.Equal(t, luck{misses: 1}, *c.w.deflate.luckOf(deflate.BlockSize))
+}
+
 // A large message may be one of those that are not tried. It is sent in fragments
 // of the same size.
 func TestNextWriterSkipsCompression(t *testing.T) {

@@ -130,7 +130,7 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		src:     nc,
 		up:      c,
 		anyText: opts.AllowInvalidUTF8,
-		size:    max(positive(b.read, defaultBufferSize), minReadBuffer),
+		size:    min(max(positive(b.read, defaultBufferSize), minReadBuffer), maxPooled),
 		in:      inbound{server: n.Server},
 	}
 	c.r.socket = newSocketReader(nc, c.r.size)

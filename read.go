@@ -132,7 +132,8 @@ func (r *reader) lendMessage(limit int64) (messageType int, p []byte, lent *buff
 		return 0, nil, nil, err
 	}
 	if r.atHand() {
-		p = r.buf[r.pos:][:r.left]
+		end := r.pos + int(r.left)
+		p = r.buf[r.pos:end:end] // who appends to it must not write on what is to come
 		if len(p) > 0 {
 			_, err = r.payload(p) // onto itself
 		}

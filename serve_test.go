@@ -301,6 +301,21 @@ func TestServeDataIsLent(t *testing.T) {
 	})
 }
 
+// Who appends to the data of a message does not write on the next one.
+func TestServeDataHasNoRoom(t *testing.T) {
+	t.Parallel()
+	c, peer := scripted(t, overTCP, true, Options{})
+	var got []string
+	done := serving(t.Context(), c, func(m Message) error {
+		got = append(got, string(append(m.Data, " and what a handler adds to it"...)))
+		return nil
+	})
+	peer.Send(text("one"), text("two"), text("three"), wstest.CloseFrame(1000, ""))
+	peer.Expect(wstest.CloseFrame(1000, ""))
+	require.NoError(t, <-done)
+	require.Equal(t, []string{"one and what a handler adds to it", "two and what a handler adds to it", "three and what a handler adds to it"}, got)
+}
+
 func TestLoopsDoNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates; run without -race")

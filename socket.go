@@ -54,7 +54,7 @@ func (s *socketReader) read() (lent *buffer, n int, err error) {
 // attempt reads if there is something to read. It is called when there may be.
 func (s *socketReader) attempt(fd uintptr) (done bool) {
 	s.lent = borrowBuffer(s.size)
-	s.n, s.err = sock.Read(fd, s.lent.b[:cap(s.lent.b)])
+	s.n, s.err = sock.Read(fd, s.lent.b[:min(cap(s.lent.b), sock.MaxSize)])
 	if s.err == sock.ErrAgain {
 		s.lent.giveBack()
 		s.lent, s.err = nil, nil

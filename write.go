@@ -735,7 +735,7 @@ func (mw *messageWriter) deflate(h FrameHeader, p []byte) error {
 	default:
 		mw.deflating = true
 		h.RSV1 = true // on the first fragment and no other (RFC 7692, section 6)
-		out = w.deflate.piece(out, p, false)
+		out = w.deflate.first(out, p)
 	}
 	buf.b = out[:0]
 	return w.writeFragments(h, out)
