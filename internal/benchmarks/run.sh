@@ -31,6 +31,6 @@ for ((round = 1; round <= rounds && (round == 1 || SECONDS < seconds); round++))
 		bench message '^BenchmarkIdleConnection$'
 		"$scratch/message" -test.run '^TestRestedConnection$' -test.v -test.short="$short" >>"$out"
 	fi
-	bench codec .
+	bench codec '^Benchmark(Deflate|Inflate)'
 done
 "$scratch/table" "$out"
