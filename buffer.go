@@ -31,6 +31,21 @@ func borrowBuffer(n int) *buffer {
 	return &buffer{make([]byte, 0, 1<<class)}
 }
 
+// withRoom returns a buffer with the same bytes, none if buf is nil, and room for n
+// more. It takes the place of buf.
+func (buf *buffer) withRoom(n int) *buffer {
+	if buf == nil {
+		return borrowBuffer(n)
+	}
+	if cap(buf.b)-len(buf.b) >= n {
+		return buf
+	}
+	larger := borrowBuffer(len(buf.b) + n)
+	larger.b = append(larger.b, buf.b...)
+	buf.giveBack()
+	return larger
+}
+
 // giveBack leaves the buffer, if there is one, to other messages.
 func (buf *buffer) giveBack() {
 	if buf != nil && cap(buf.b) <= maxPooled {

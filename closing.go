@@ -44,6 +44,12 @@ func (c *Conn) over(cause error) {
 	c.idle.stop()
 }
 
+// onCloseSent is called when our close frame was sent.
+func (c *Conn) onCloseSent() { c.lingerIfDone() }
+
+// onWriteFailed is called when nothing can be sent any more.
+func (c *Conn) onWriteFailed(err error) { c.over(err) }
+
 // killed returns why we closed the network connection, nil if we did not.
 func (c *Conn) killed() error {
 	c.mu.Lock()
@@ -62,7 +68,7 @@ func (c *Conn) kill(cause error) {
 	c.over(cause)
 	c.keepalive.stop()
 	c.readTurn.end(cause)
-	c.w.turn.end(cause)
+	c.w.stop(cause)
 	_ = c.nc.Close() // nobody is left to tell
 }
 
@@ -120,17 +126,19 @@ func (c *Conn) Close() error {
 	c.readTurn.end(errClosed)
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it
-		c.w.settle(time.Now().Add(closePatience))
 	}
-	c.w.turn.end(errClosed)
+	lost := c.w.settle(errClosed, time.Now().Add(closePatience))
 
 	c.mu.Lock()
 	lingering := c.lingering
 	c.mu.Unlock()
 	if lingering {
-		return nil
+		return lost
 	}
-	return c.nc.Close()
+	if err := c.nc.Close(); lost == nil {
+		return err
+	}
+	return lost
 }
 
 // Shutdown performs the closing handshake (RFC 6455, section 7.1.2) and closes

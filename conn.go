@@ -41,6 +41,11 @@ type Options struct {
 	// handshake; 0 is 5 s.
 	CloseTimeout time.Duration
 
+	// WriteQueue is how many bytes TryWriteMessage, TryWritePreparedMessage and
+	// Group.Broadcast may queue on a connection whose peer is slow to read; 0 is
+	// 1 MiB.
+	WriteQueue int
+
 	// AllowInvalidUTF8 delivers text messages that are not UTF-8, which
 	// otherwise fail the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
@@ -145,8 +150,8 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		size:    positive(b.write, defaultBufferSize),
 		pool:    b.pool,
 		timeout: opts.WriteTimeout,
-		closed:  c.lingerIfDone,
-		failed:  c.over,
+		limit:   opts.WriteQueue,
+		up:      c,
 	}
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
@@ -463,6 +468,38 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	}
 	return c.w.message(ctx, messageType, data)
 }
+
+// TryWriteMessage sends data as one message without ever blocking. What the network
+// does not take at once waits in a copy, behind what was written before and ahead of
+// what is written after; if that would be more than Options.WriteQueue bytes, nothing
+// is sent and the error is ErrWriteQueueFull. The other errors are those of
+// WriteMessage. That a message was accepted does not say that it was sent: an error
+// of the network comes back from the next write, from Flush, or from Close.
+//
+// While a message of a NextWriter is open, what is queued waits for its end. A
+// control frame is queued too, but for a close frame, which goes ahead of an open
+// message.
+func (c *Conn) TryWriteMessage(messageType int, data []byte) error {
+	if err := checkOutgoing(messageType, len(data)); err != nil {
+		return err
+	}
+	return c.w.try(c.w.outgoing(messageType, data))
+}
+
+// TryWritePreparedMessage is TryWriteMessage for a prepared message.
+func (c *Conn) TryWritePreparedMessage(pm *PreparedMessage) error {
+	return c.w.try(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
+}
+
+// Flush waits until all that was accepted before has been handed to the network:
+// messages that WriteMessage left to another goroutine's write, those that Serve
+// holds back until it has handled what else has come, and those of TryWriteMessage.
+// It does not concern the buffer of an open NextWriter, whose end it waits for if
+// messages are queued behind it.
+//
+// It returns why something accepted was not sent, or will not be: the error that the
+// next WriteMessage returns. After a close frame, which goes last, it is nil.
+func (c *Conn) Flush() error { return c.w.flush() }
 
 // checkOutgoing returns an error for a frame that may not be sent.
 func checkOutgoing(messageType, length int) error {
