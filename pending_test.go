@@ -86,7 +86,9 @@ func TestWritersJoin(t *testing.T) {
 		require.Equal(t, want, framesOf(t, server, g.next()))
 		require.NoError(t, <-first)
 		require.False(t, w.owing())
-		require.Equal(t, writeStats{messages: 11, payload: 15, wire: w.stats.wire}, w.stats)
+		stats, _ := w.statistics()
+		require.EqualValues(t, 11, stats.messages)
+		require.EqualValues(t, 15, stats.payload)
 	})
 }
 
@@ -257,7 +259,8 @@ func TestTryNeverBlocks(t *testing.T) {
 					full++
 				}
 			}
-			require.EqualValues(t, full, w.stats.dropped)
+			stats, _ := w.statistics()
+			require.EqualValues(t, full, stats.dropped)
 			require.Equal(t, ErrWriteQueueFull, w.try(w.outgoing(TextMessage, make([]byte, 100_001))), "larger than the queue")
 			peer := wstest.NewClient(t, far)
 			for range sent {
@@ -353,7 +356,7 @@ func TestHold(t *testing.T) {
 		},
 		"pong": func(t *testing.T, w *testWriter) []wstest.Frame {
 			w.reply(PongMessage, []byte("p"))
-			require.Empty(t, w.nc.(*wire).written, "it is held too")
+			require.Empty(t, w.nc.(*wire).taken(), "it is held too")
 			w.flushHeld()
 			return []wstest.Frame{pongFrame("p")}
 		},
@@ -376,7 +379,7 @@ func TestHold(t *testing.T) {
 		},
 		"try, when much is held": func(t *testing.T, w *testWriter) []wstest.Frame {
 			require.NoError(t, w.try(w.outgoing(TextMessage, []byte("t"))))
-			require.Empty(t, w.nc.(*wire).written)
+			require.Empty(t, w.nc.(*wire).taken())
 			require.NoError(t, w.try(w.outgoing(BinaryMessage, []byte(some(holdBytes)))))
 			return []wstest.Frame{textFrame("t"), binaryFrame(some(holdBytes))}
 		},
@@ -391,7 +394,7 @@ func TestHold(t *testing.T) {
 				require.NoError(t, w.write(TextMessage, "a"))
 				require.NoError(t, w.write(TextMessage, "b"))
 				w.hold(true)
-				require.Empty(t, nc.written)
+				require.Empty(t, nc.taken())
 				more := flush(t, w)
 				synctest.Wait() // wire knows no writing without blocking, and so leaves some to goroutines
 				require.Equal(t, append([]wstest.Frame{textFrame("a"), textFrame("b")}, more...), nc.frames(t, true))
@@ -411,7 +414,7 @@ func TestHoldEnds(t *testing.T) {
 	require.NoError(t, w.write(TextMessage, "a"))
 	require.Len(t, nc.frames(t, true), 1)
 	w.flushHeld()
-	require.Zero(t, nc.calls)
+	require.Empty(t, nc.taken())
 }
 
 // Close sends what was accepted, whoever has the turn, and says if it could not.
@@ -609,12 +612,12 @@ func stressPending(t *testing.T, sender, receiver *Conn) {
 			}
 		}
 	})
-	go func() {
+	closed := soon(func() error {
 		wg.Wait()
 		close(stop)
 		others.Wait()
-		_ = sender.Close()
-	}()
+		return sender.Close()
+	})
 	got := make([][]int, goroutines)
 	for {
 		_, p, err := receiver.ReadMessage()
@@ -629,5 +632,6 @@ func stressPending(t *testing.T, sender, receiver *Conn) {
 		require.True(t, strings.HasPrefix(string(p), prefix) && string(p[len(prefix):]) == some(len(p)-len(prefix)))
 		got[g] = append(got[g], i)
 	}
+	require.NoError(t, <-closed)
 	require.Equal(t, accepted, got)
 }

@@ -112,6 +112,13 @@ func (w *writer) err() error {
 	return w.turn.ended
 }
 
+// statistics returns what was sent so far, and how many bytes are still to be.
+func (w *writer) statistics() (s writeStats, queued int) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.stats, w.queued + w.flying
+}
+
 // count notes a message with so many bytes of payload.
 func (w *writer) count(payload int) {
 	w.stats.messages++

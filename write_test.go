@@ -52,6 +52,13 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// taken returns what was written.
+func (w *wire) taken() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written
+}
+
 // frames decodes what was written, and forgets it.
 func (w *wire) frames(t testing.TB, server bool) (fs []wstest.Frame) {
 	t.Helper()
