@@ -178,6 +178,9 @@ func positive[T int | time.Duration](v, byDefault T) T {
 	return byDefault
 }
 
+// beforeWait is called by who reads, before it may have to wait for the peer.
+func (c *Conn) beforeWait() {}
+
 // A deadline is the read deadline of a network connection, which the program
 // sets and we need at times to interrupt a read.
 type deadline struct {

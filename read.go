@@ -30,6 +30,7 @@ type controls interface {
 	onPing(p []byte) error
 	onPong(p []byte) error
 	onClose(code int, reason string) error
+	beforeWait() // what is to come may be long in coming
 }
 
 type reader struct {
@@ -141,6 +142,13 @@ func (r *reader) lendMessage(limit int64) (messageType int, p []byte, lent *buff
 	}
 	lent, err = r.gatherPooled()
 	return messageType, lent.b, lent, err
+}
+
+// buffered reports whether the next frame is here already, whole: to read it is
+// not to wait.
+func (r *reader) buffered() bool {
+	h, n, err := ParseFrameHeader(r.buf[r.pos:r.end])
+	return err == nil && h.Length <= int64(r.end-r.pos-n)
 }
 
 // atHand reports whether all of the message at hand lies in the buffer as it is.
@@ -627,6 +635,7 @@ func (r *reader) borrowed(lent *buffer, n int) {
 }
 
 func (r *reader) fillFromSocket() error {
+	r.up.beforeWait()
 	if r.ears != nil {
 		r.ears.wait()
 	}
@@ -661,6 +670,7 @@ func brokenOff() error {
 // receive reads at least one byte into p, or returns an error.
 func (r *reader) receive(p []byte) (n int, err error) {
 	const patience = 100 // reads that bring nothing, as in bufio
+	r.up.beforeWait()
 	for range patience {
 		if r.ears != nil {
 			r.ears.wait()

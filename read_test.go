@@ -24,6 +24,7 @@ type journal struct {
 	lines    []string
 	pingErr  error // what onPing returns
 	closeErr error // what onClose returns
+	waits    int   // calls of beforeWait
 }
 
 func (j *journal) note(format string, a ...any) { j.lines = append(j.lines, fmt.Sprintf(format, a...)) }
@@ -34,6 +35,7 @@ func (j *journal) onClose(code int, reason string) error {
 	j.note("close %d %q", code, reason)
 	return j.closeErr
 }
+func (j *journal) beforeWait() { j.waits++ }
 
 func newTestReader(src io.Reader, server bool) (*reader, *journal) {
 	j := &journal{}
@@ -779,6 +781,50 @@ func TestReaderHandlerError(t *testing.T) {
 		require.Equal(t, io.ErrUnexpectedEOF, err, "a half message must not look whole")
 		require.Equal(t, "half", string(p))
 	})
+}
+
+// Whoever wants to know whether the next read waits is told by buffered beforehand,
+// and by beforeWait when it does, in the middle of a message too.
+func TestReaderWaits(t *testing.T) {
+	t.Parallel()
+	frames := []wstest.Frame{textFrame(some(60)), pingFrame("p"), textFrame(""), binaryFrame(some(200)), binaryFrame(some(70_000))}
+	for _, server := range []bool{true, false} {
+		waitsFor := func(wire []byte) (r *reader, j *journal) {
+			src := bytes.NewReader(wire)
+			reads := 0
+			r, j = newTestReader(readerFunc(func(p []byte) (int, error) {
+				reads++
+				require.Equal(t, reads, j.waits)
+				return src.Read(p)
+			}), server)
+			r.size = 100_000
+			return r, j
+		}
+		for _, f := range frames {
+			frame := bytesOf(server, f)
+			for cut := 1; cut < len(frame); cut = min(2*cut, len(frame)) { // short of a header and of a payload
+				r, j := waitsFor(slices.Concat(bytesOf(server, textFrame("first")), frame[:cut]))
+				require.False(t, r.buffered(), "nothing is")
+				_, _, err := r.newMessage(-1)
+				require.NoError(t, err)
+				require.False(t, r.buffered(), "%d of %d bytes", cut, len(frame))
+				waited := j.waits
+				_, _, err = r.newMessage(-1)
+				require.Equal(t, cutOff, err)
+				require.Greater(t, j.waits, waited)
+			}
+		}
+		r, j := waitsFor(bytesOf(server, append(frames, textFirst("Hel"), lastFrame("lo"))...))
+		for n := range 5 {
+			_, _, err := r.newMessage(-1)
+			require.NoError(t, err)
+			require.Equal(t, n < 4, r.buffered())
+		}
+		// The first bytes come alone, to see whether there are any.
+		require.Equal(t, 2, j.waits)
+		require.Equal(t, cutOff, way{read: wholeMessage}.everything(r, j, -1))
+		require.Equal(t, 3, j.waits)
+	}
 }
 
 // A small buffer holds any header and any control frame, and large payloads pass
