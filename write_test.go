@@ -77,7 +77,7 @@ type testWriter struct {
 func newTestWriter(nc net.Conn, server bool) *testWriter {
 	w := &testWriter{}
 	w.writer.nc, w.writer.server, w.writer.size = nc, server, defaultBufferSize
-	w.writer.socket = newSocketWriter(nc)
+	w.writer.socket = newSocketWriter(newSocket(nc))
 	w.writer.closed = func() { w.closes.Add(1) }
 	w.writer.failed = func(error) { w.failures.Add(1) }
 	return w
