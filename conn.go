@@ -135,17 +135,19 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		src:     nc,
 		up:      c,
 		anyText: opts.AllowInvalidUTF8,
-		size:    min(max(positive(b.read, defaultBufferSize), minReadBuffer), maxPooled),
+		size:    int32(min(max(positive(b.read, defaultBufferSize), minReadBuffer), maxPooled)),
 		in:      inbound{server: n.Server},
 	}
-	c.r.socket = newSocketReader(nc, c.r.size)
+	socket := newSocket(nc)
+	if socket != nil {
+		c.r.src = socket
+	}
 	if len(early) > 0 {
-		c.r.buf = make([]byte, max(c.r.size, len(early)))
-		c.r.end = copy(c.r.buf, early)
+		c.r.early(early)
 	}
 	c.w = writer{
 		nc:      nc,
-		socket:  newSocketWriter(nc),
+		socket:  newSocketWriter(socket),
 		server:  n.Server,
 		size:    positive(b.write, defaultBufferSize),
 		pool:    b.pool,
@@ -182,6 +184,12 @@ func positive[T int | time.Duration](v, byDefault T) T {
 	}
 	return byDefault
 }
+
+// beforeWait is called by who reads, before it may have to wait for the peer.
+func (c *Conn) beforeWait() { c.keepalive.wait() }
+
+// afterWait is called when the wait is over and has brought n bytes.
+func (c *Conn) afterWait(n int) { c.keepalive.hear(n) }
 
 // A deadline is the read deadline of a network connection, which the program
 // sets and we need at times to interrupt a read.

@@ -292,7 +292,7 @@ func TestServeDataIsLent(t *testing.T) {
 		})
 		peer.Send(text("1"), text("2"), text(large), text("4"))
 		synctest.Wait()
-		require.Nil(t, c.r.lent)
+		require.Nil(t, c.r.intake)
 		peer.Send(wstest.CloseFrame(1000, ""))
 		peer.Expect(wstest.CloseFrame(1000, ""))
 		peer.Close()

@@ -84,7 +84,7 @@ type testWriter struct {
 func newTestWriter(nc net.Conn, server bool) *testWriter {
 	w := &testWriter{}
 	w.writer.nc, w.writer.server, w.writer.size = nc, server, defaultBufferSize
-	w.writer.socket = newSocketWriter(nc)
+	w.writer.socket = newSocketWriter(newSocket(nc))
 	w.writer.up = w
 	return w
 }
