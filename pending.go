@@ -3,6 +3,7 @@ package websocket
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +38,9 @@ type pending struct {
 	queued int     // bytes of frames in front and in the queue
 	flying int     // bytes of frames that are being written
 
-	owed     owed
+	owed   owed
+	posted bool // somebody has left frames here and is going to call flushPosted
+
 	replying bool      // nothing but replies is being written,
 	since    time.Time // since this time
 
@@ -62,9 +65,9 @@ type owed struct {
 type outgoing struct {
 	opcode   int
 	p        []byte
-	plain    *encoding // of a PreparedMessage, nil for others
-	deflated *encoding // likewise, compressed; nil if that is not wanted or no smaller
 	compress bool      // it is to be compressed if that makes it smaller
+	plain    *encoding // of a PreparedMessage, nil for others
+	deflated *encoding // likewise, compressed; not nil if it is to be compressed
 }
 
 // size returns how many bytes its frame has at most, or may take on the way.
@@ -89,33 +92,41 @@ func (w *writer) tailLocked(n int) *buffer {
 
 // enqueueLocked adds m to the end of all that waits.
 func (w *writer) enqueueLocked(m *outgoing) {
+	if w.server && m.plain != nil && w.front == nil && len(w.turn.queue) == 0 {
+		w.front = w.encodingLocked(m).lent
+		w.queued += len(w.front.b)
+		return
+	}
 	b := w.tailLocked(m.size())
 	before := len(b.b)
 	w.encodeLocked(b, m)
 	w.queued += len(b.b) - before
 }
 
+// encodingLocked returns the form in which a message is sent that is encoded already.
+func (w *writer) encodingLocked(m *outgoing) *encoding {
+	w.count(m.opcode, len(m.p))
+	if m.compress {
+		w.deflate.sent(m.p)
+		return m.deflated
+	}
+	return m.plain
+}
+
 // encodeLocked appends m's frame to b, which has room for it.
 func (w *writer) encodeLocked(b *buffer, m *outgoing) {
-	if !isControl(m.opcode) {
-		w.count(len(m.p))
-	}
-	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
-	switch {
-	case m.plain != nil:
-		e := m.plain
-		if m.compress && m.deflated != nil {
-			w.deflate.sent(m.p)
-			e = m.deflated
-		}
+	if m.plain != nil {
+		e := w.encodingLocked(m)
 		if w.server {
 			b.b = append(b.b, e.frame...)
-			return
+		} else {
+			b.b = w.appendFrame(b.b, e.header(), e.payload())
 		}
-		h.RSV1, h.Length = e.rsv1, int64(len(e.payload()))
-		b.b = w.appendFrame(b.b, h, e.payload())
-	case m.compress && w.deflateInto(b, h, m.p):
-	default:
+		return
+	}
+	w.count(m.opcode, len(m.p))
+	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
+	if !m.compress || !w.deflateInto(b, h, m.p) {
 		b.b = w.appendFrame(b.b, h, m.p)
 	}
 }
@@ -164,9 +175,6 @@ func (w *writer) try(m outgoing) error {
 	if m.opcode == CloseMessage {
 		return w.tryClose(m.p)
 	}
-	if m.plain != nil && w.server && !m.compress {
-		return w.tryEncoded(&m)
-	}
 	w.turn.mu.Lock()
 	if err := w.tryLocked(&m); err != nil {
 		w.turn.mu.Unlock()
@@ -174,6 +182,37 @@ func (w *writer) try(m outgoing) error {
 	}
 	w.startLocked()
 	return nil
+}
+
+// post is try for who sends to many connections. It leaves the sending to somebody
+// who calls flushPosted, unless that is due anyway: then due is false.
+func (w *writer) post(m outgoing) (due bool, err error) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if err := w.tryLocked(&m); err != nil {
+		return false, err
+	}
+	due = !w.posted && !w.turn.taken
+	w.posted = w.posted || due
+	return due, nil
+}
+
+// flushPosted has the queue sent without blocking, unless somebody is writing.
+func (w *writer) flushPosted() {
+	w.turn.mu.Lock()
+	w.posted = false
+	if w.queued == 0 || !w.turn.tryLocked(begin) {
+		w.turn.mu.Unlock()
+		return
+	}
+	w.passOnLocked(false)
+}
+
+// discard drops what is queued.
+func (w *writer) discard() {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	w.discardLocked(ErrWriteQueueFull)
 }
 
 // tryClose sends a close frame behind all that was accepted.
@@ -198,49 +237,6 @@ func (w *writer) tryLocked(m *outgoing) error {
 	}
 	m.compress = m.compress && w.encodableLocked()
 	w.enqueueLocked(m)
-	return nil
-}
-
-// tryEncoded is try for a frame that can go out from where it lies.
-func (w *writer) tryEncoded(m *outgoing) error {
-	w.turn.mu.Lock()
-	if w.turn.taken || w.turn.open || w.front != nil || w.holding || w.socket == nil {
-		err := w.tryLocked(m)
-		if err != nil {
-			w.turn.mu.Unlock()
-			return err
-		}
-		w.startLocked()
-		return nil
-	}
-	deadline, err := w.admitLocked()
-	if err == nil && len(m.p) > w.queueLimit() {
-		w.stats.dropped++
-		err = ErrWriteQueueFull
-	}
-	if err != nil {
-		w.turn.mu.Unlock()
-		return err
-	}
-	w.turn.taken, w.joinable = true, true
-	w.count(len(m.p))
-	frame := m.plain.frame
-	w.flying = len(frame)
-	err = w.armLocked(deadline)
-	w.turn.mu.Unlock()
-	n := 0
-	if err == nil {
-		n, err = w.tryWrite(frame)
-	}
-	if err == nil && n < len(frame) {
-		w.wrote(n)
-		rest := borrowBuffer(len(frame) - n)
-		rest.b = append(rest.b, frame[n:]...)
-		go w.drain(rest, 0, false)
-		return nil
-	}
-	w.landed(nil, n, false, err) // the next write reports it
-	w.release(false)
 	return nil
 }
 
@@ -433,10 +429,7 @@ func (w *writer) wrote(n int) {
 	w.wroteLocked(n)
 }
 
-func (w *writer) wroteLocked(n int) {
-	w.flying = max(w.flying-n, 0)
-	w.stats.wire += int64(n)
-}
+func (w *writer) wroteLocked(n int) { w.flying = max(w.flying-n, 0) }
 
 // landed ends the writing of a batch, of which n bytes were written last. last says
 // that a close frame was the end of it.
@@ -675,18 +668,27 @@ func (w *writer) stop(err error) {
 // breakLocked drops what was accepted, since it can't be sent.
 func (w *writer) breakLocked(err error) {
 	w.broken = true
-	if w.lost == nil && (w.queued > 0 || w.flying > 0 && !w.replying) {
+	if w.flying > 0 && !w.replying && w.lost == nil {
 		w.lost = err
 	}
+	w.flying = 0
+	w.owed = owed{}
+	w.discardLocked(err)
+}
+
+// discardLocked drops what is queued.
+func (w *writer) discardLocked(err error) {
+	if w.lost == nil && w.queued > 0 {
+		w.lost = err
+	}
+	w.queued = 0
 	if w.front != nil {
 		w.front.giveBack()
 		w.front = nil
 		w.unheldLocked()
 	}
-	for _, e := range w.turn.queue {
+	w.turn.queue = slices.DeleteFunc(w.turn.queue, func(e *waiter) bool {
 		e.frames.giveBack()
-	}
-	w.turn.queue = nil
-	w.queued, w.flying = 0, 0
-	w.owed = owed{}
+		return e.frames != nil
+	})
 }

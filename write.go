@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duplexkit/websocket/internal/deflate"
@@ -56,6 +57,8 @@ type writer struct {
 	said     bool // our close frame was sent
 	stats    writeStats
 
+	wire atomic.Int64 // bytes that the network connection has taken
+
 	// For whoever has the turn, and as long as the turn is free or the holder has
 	// encoded its own, whoever has the mutex; nil without permessage-deflate.
 	deflate *deflater
@@ -68,7 +71,10 @@ type writes interface {
 }
 
 // writeStats are what was sent, and what was not.
-type writeStats struct{ messages, payload, wire, dropped int64 }
+type writeStats struct {
+	messages, payload int64
+	dropped           int64 // messages for which the queue had no room
+}
 
 // defaultWriteQueue is the size of the queue where Options.WriteQueue is 0, in bytes.
 const defaultWriteQueue = 1 << 20
@@ -119,10 +125,26 @@ func (w *writer) statistics() (s writeStats, queued int) {
 	return w.stats, w.queued + w.flying
 }
 
-// count notes a message with so many bytes of payload.
-func (w *writer) count(payload int) {
-	w.stats.messages++
+// count notes a frame with so many bytes of payload, that of a message unless it is a
+// control frame.
+func (w *writer) count(opcode, payload int) {
+	if !isControl(opcode) {
+		w.stats.messages++
+		w.stats.payload += int64(payload)
+	}
+}
+
+// countPart is count for a fragment.
+func (w *writer) countPart(opcode, payload int, fin bool) {
+	if isControl(opcode) {
+		return
+	}
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
 	w.stats.payload += int64(payload)
+	if fin {
+		w.stats.messages++
+	}
 }
 
 // message sends p as one message of one frame.
@@ -140,18 +162,19 @@ func (w *writer) outgoing(opcode int, p []byte) outgoing {
 
 // An encoding is a message as a server sends it, in one frame.
 type encoding struct {
-	frame  []byte
-	header int // bytes of frame that are its header
-	rsv1   bool
+	frame []byte
+	head  FrameHeader
+	lent  *buffer // the frame, for any number of queues
 }
 
 func encode(h FrameHeader, p []byte) *encoding {
 	h.Length = int64(len(p))
-	frame := h.Append(make([]byte, 0, maxHeader+len(p)))
-	return &encoding{frame: append(frame, p...), header: len(frame), rsv1: h.RSV1}
+	frame := append(h.Append(make([]byte, 0, maxHeader+len(p))), p...)
+	return &encoding{frame: frame, head: h, lent: sharedBuffer(frame)}
 }
 
-func (e *encoding) payload() []byte { return e.frame[e.header:] }
+func (e *encoding) header() FrameHeader { return e.head }
+func (e *encoding) payload() []byte     { return e.frame[len(e.frame)-int(e.head.Length):] }
 
 // prepared sends a message that is encoded already.
 func (w *writer) prepared(m outgoing) error {
@@ -274,41 +297,36 @@ func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) er
 // caller has the turn.
 func (w *writer) writeMessage(m *outgoing) error {
 	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
-	w.turn.mu.Lock()
-	w.count(len(m.p))
-	w.turn.mu.Unlock()
 	if m.plain != nil {
-		e := m.plain
-		if m.compress {
-			w.deflate.sent(m.p)
-			e = m.deflated
-		}
-		w.encoded()
+		w.turn.mu.Lock()
+		e := w.encodingLocked(m)
+		w.joinable = true
+		w.turn.mu.Unlock()
 		if w.server {
 			return w.write(e.frame)
 		}
-		h.RSV1, h.Length = e.rsv1, int64(len(e.payload()))
-		return w.writeFrame(h, e.payload())
+		return w.writeFrame(e.header(), e.payload())
 	}
 	if m.compress {
 		buf := borrowFor(len(m.p))
 		defer buf.giveBack()
 		if b, ok := w.deflate.message(buf.b[:maxHeader], m.p); ok {
-			w.encoded()
+			w.encoded(m)
 			buf.b = b[:0]
 			h.RSV1 = true
 			return w.writeInPlace(h, b)
 		}
 	}
-	w.encoded()
+	w.encoded(m)
 	return w.writeFrame(h, m.p)
 }
 
-// encoded lets others encode their messages, while whoever has the turn writes.
-func (w *writer) encoded() {
+// encoded lets others encode their messages, while whoever has the turn writes m.
+func (w *writer) encoded(m *outgoing) {
 	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	w.count(m.opcode, len(m.p))
 	w.joinable = true
-	w.turn.mu.Unlock()
 }
 
 // control sends a control frame. It waits for its turn, but not for the end of
@@ -560,7 +578,8 @@ func (w *writer) writeVector(h FrameHeader, p []byte) error {
 	defer vectors.Put(v)
 	v.parts = [2][]byte{h.Append(v.header[:0]), p}
 	v.bufs = v.parts[:]
-	_, err := v.bufs.WriteTo(w.nc)
+	n, err := v.bufs.WriteTo(w.nc)
+	w.wire.Add(n)
 	v.parts = [2][]byte{}
 	return err
 }
@@ -604,11 +623,13 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 
 // write writes b by one call. The caller has the turn.
 func (w *writer) write(b []byte) (err error) {
+	var n int
 	if w.socket != nil && len(b) <= sock.MaxSize {
-		_, err = w.socket.write(b, true)
+		n, err = w.socket.write(b, true)
 	} else {
-		_, err = w.nc.Write(b)
+		n, err = w.nc.Write(b)
 	}
+	w.wire.Add(int64(n))
 	return err
 }
 
@@ -618,7 +639,9 @@ func (w *writer) tryWrite(b []byte) (n int, err error) {
 	if w.socket == nil {
 		return 0, nil
 	}
-	return w.socket.write(b, false)
+	n, err = w.socket.write(b, false)
+	w.wire.Add(int64(n))
+	return n, err
 }
 
 // next begins a message that is written piece by piece. It ends the one before
@@ -793,7 +816,7 @@ func (mw *messageWriter) room() ([]byte, error) {
 // flush sends the payload gathered so far as the next frame of the message.
 func (mw *messageWriter) flush(fin bool) error {
 	b := mw.buf.b[:maxHeader+mw.n]
-	err := mw.send(fin, func(h FrameHeader) error {
+	err := mw.send(fin, mw.n, func(h FrameHeader) error {
 		switch {
 		case mw.compress:
 			return mw.deflate(h, b[maxHeader:])
@@ -863,7 +886,7 @@ func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	err = mw.send(false, func(h FrameHeader) error {
+	err = mw.send(false, len(p), func(h FrameHeader) error {
 		h.Length = int64(len(p))
 		return mw.w.writeFrame(h, p)
 	})
@@ -873,9 +896,9 @@ func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
-// send has write send the next frame of the message. A timeout before anything
-// was sent leaves the message as it was.
-func (mw *messageWriter) send(fin bool, write func(FrameHeader) error) error {
+// send has write send the next frame of the message, with n bytes of its payload. A
+// timeout before anything was sent leaves the message as it was.
+func (mw *messageWriter) send(fin bool, n int, write func(FrameHeader) error) error {
 	w := mw.w
 	opcode := mw.opcode
 	err := w.withTurn(context.Background(), flight{opcode: opcode, deadline: w.until(), more: !fin}, func() error {
@@ -883,6 +906,7 @@ func (mw *messageWriter) send(fin bool, write func(FrameHeader) error) error {
 	})
 	if err == nil {
 		mw.opcode = opContinuation
+		w.countPart(opcode, n, fin)
 	} else if ended := w.err(); ended != nil {
 		mw.end(ended)
 	}
