@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -40,8 +41,44 @@ func (c *Conn) over(cause error) {
 			c.cancel(cause)
 		}
 	}
+	groups := c.groups
+	c.groups = nil
 	c.mu.Unlock()
 	c.idle.stop()
+	for _, g := range groups {
+		g.remove(c)
+	}
+}
+
+// joined notes that c is in g, and reports whether it may: it is not at its end.
+func (c *Conn) joined(g *Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.groups = append(c.groups, g)
+	}
+	return c.cause == nil
+}
+
+// left notes that c is in g no more.
+func (c *Conn) left(g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups = slices.DeleteFunc(c.groups, func(other *Group) bool { return other == g })
+}
+
+// errSlow is why a connection ends whose peer does not keep up with broadcasts.
+var errSlow = fmt.Errorf("websocket: peer reads too slowly: %w", ErrWriteQueueFull)
+
+// closeSlow drops what is queued and takes leave of a peer that does not read.
+func (c *Conn) closeSlow() {
+	c.over(errSlow)
+	c.w.discard()
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), slowTime, errSlow)
+		defer cancel()
+		_ = c.Shutdown(ctx, CloseTryAgainLater, "") // nobody is there to be told
+	}()
 }
 
 // onCloseSent is called when our close frame was sent.

@@ -46,6 +46,9 @@ type Options struct {
 	// 1 MiB.
 	WriteQueue int
 
+	// SlowConsumer is what Group.Broadcast does when that queue has no room.
+	SlowConsumer SlowConsumer
+
 	// AllowInvalidUTF8 delivers text messages that are not UTF-8, which
 	// otherwise fail the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
@@ -54,6 +57,9 @@ type Options struct {
 	// &Compression{} is a good choice where messages are small and alike. nil
 	// leaves it to EnableCompression. The peer has to support it too.
 	Compression *Compression
+
+	// Group, if not nil, is a Group that connections join at birth.
+	Group *Group
 }
 
 // bufferOptions are the sizes that Upgrader and Dialer take besides Options.
@@ -82,6 +88,7 @@ type Conn struct {
 	nc           net.Conn
 	negotiated   Negotiated
 	closeTimeout time.Duration
+	slowConsumer SlowConsumer
 	limit        atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
 	readTurn    turn
@@ -103,6 +110,7 @@ type Conn struct {
 
 	mu        sync.Mutex
 	cause     error           // why the connection is at its end, nil before
+	groups    []*Group        // that it is in
 	ctx       context.Context // nil until somebody asks
 	cancel    context.CancelCauseFunc
 	dead      error       // why we closed the network connection, or are about to
@@ -128,6 +136,7 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		nc:           nc,
 		negotiated:   n,
 		closeTimeout: positive(opts.CloseTimeout, 5*time.Second),
+		slowConsumer: opts.SlowConsumer,
 	}
 	c.limit.Store(opts.ReadLimit)
 	c.readDeadline.nc = nc
@@ -159,6 +168,9 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		c.compress(*n.Compression, opts.Compression)
 	}
 	c.keepalive.start(c, opts)
+	if opts.Group != nil {
+		opts.Group.Add(c)
+	}
 	return c
 }
 
