@@ -198,7 +198,10 @@ func positive[T int | time.Duration](v, byDefault T) T {
 }
 
 // beforeWait is called by who reads, before it may have to wait for the peer.
-func (c *Conn) beforeWait() { c.keepalive.wait() }
+func (c *Conn) beforeWait() {
+	c.w.flushHeld()
+	c.keepalive.wait()
+}
 
 // afterWait is called when the wait is over and has brought n bytes.
 func (c *Conn) afterWait(n int) { c.keepalive.hear(n) }

@@ -94,6 +94,7 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	}
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
+	defer c.w.hold(false)
 
 	for {
 		c.supersede()
@@ -102,6 +103,8 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 			lent.giveBack()
 			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
 		}
+		// While the next message is here already, writes go out together with the next.
+		c.w.hold(c.r.buffered())
 		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
 		lent.giveBack()
 		if err != nil {
