@@ -10,12 +10,7 @@ import (
 	"github.com/duplexkit/websocket"
 )
 
-// upgraded leaves connections to net/http, upgrades them and has serve serve them
-// in the handler.
-func upgraded(serve func(*websocket.Conn) error) func(net.Listener) error {
-	var u websocket.Upgrader
-	return httpEcho(u.Handler(func(c *websocket.Conn, _ *http.Request) error { return serve(c) }).ServeHTTP)
-}
+// This library, next to which the others are put.
 
 // messageConn is what gorilla's users know, whoever makes it.
 type messageConn interface {
@@ -23,8 +18,7 @@ type messageConn interface {
 	WriteMessage(messageType int, data []byte) error
 }
 
-func echoMessages(c *websocket.Conn) error { return echoLikeGorilla(c) }
-
+// echoLikeGorilla is an echo as most programs have it.
 func echoLikeGorilla(c messageConn) error {
 	for {
 		messageType, p, err := c.ReadMessage()
@@ -37,12 +31,13 @@ func echoLikeGorilla(c messageConn) error {
 	}
 }
 
-// echoKept reads each message into the memory of the last one.
-func echoKept(c *websocket.Conn) error {
-	ctx := context.Background()
+func oursMessages(c *websocket.Conn) error { return echoLikeGorilla(c) }
+
+// oursContext reads each message into the memory of the last one.
+func oursContext(c *websocket.Conn) error {
 	var kept []byte
 	for {
-		messageType, p, err := c.ReadMessageContext(ctx, kept[:0])
+		messageType, p, err := c.ReadMessageContext(context.Background(), kept[:0])
 		if err != nil {
 			return err
 		}
@@ -53,6 +48,113 @@ func echoKept(c *websocket.Conn) error {
 	}
 }
 
-func echoServe(c *websocket.Conn) error {
+func oursServe(c *websocket.Conn) error {
 	return c.Serve(context.Background(), func(m websocket.Message) error { return c.WriteMessage(m.Type, m.Data) })
 }
+
+// ours upgrades by net/http and has serve serve in the handler.
+func ours(serve func(*websocket.Conn) error) func(net.Listener) error {
+	var u websocket.Upgrader
+	h := u.Handler(func(c *websocket.Conn, _ *http.Request) error { return serve(c) })
+	return httpServer(h.ServeHTTP)
+}
+
+// oursReturned upgrades by net/http, whose handler returns: serve goes on without
+// what net/http keeps for a request.
+func oursReturned(serve func(*websocket.Conn) error) func(net.Listener) error {
+	var u websocket.Upgrader
+	return httpServer(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := u.Upgrade(w, r, nil); err == nil {
+			go serve(c)
+		}
+	})
+}
+
+// oursBare does without net/http.
+func oursBare(serve func(*websocket.Conn) error) func(net.Listener) error {
+	var u websocket.Upgrader
+	return eachConn(func(nc net.Conn) {
+		if c, _, err := u.UpgradeConn(nc); err == nil {
+			serve(c)
+		}
+	})
+}
+
+func oursClient(serve func(*websocket.Conn) error) func(string) error {
+	return func(addr string) error {
+		c, _, err := websocket.DefaultDialer.Dial("ws://"+addr, nil)
+		if err != nil {
+			return err
+		}
+		return serve(c)
+	}
+}
+
+type oursConn struct{ *websocket.Conn }
+
+func (c oursConn) write(p []byte) error { return c.WriteMessage(websocket.BinaryMessage, p) }
+
+func oursPush(l net.Listener, with func(conn)) error {
+	return ours(func(c *websocket.Conn) error {
+		with(oursConn{c})
+		return oursContext(c)
+	})(l)
+}
+
+func oursDial(addr string) (conn, error) {
+	c, _, err := websocket.DefaultDialer.Dial("ws://"+addr, nil)
+	return oursConn{c}, err
+}
+
+func oursRead(l net.Listener, got func([]byte)) error {
+	return ours(func(c *websocket.Conn) error {
+		for {
+			_, p, err := c.ReadMessage()
+			if err != nil {
+				return err
+			}
+			got(p)
+		}
+	})(l)
+}
+
+func oursReadKept(l net.Listener, got func([]byte)) error {
+	return ours(func(c *websocket.Conn) error {
+		var kept []byte
+		for {
+			_, p, err := c.ReadMessageContext(context.Background(), kept[:0])
+			if err != nil {
+				return err
+			}
+			got(p)
+			kept = p
+		}
+	})(l)
+}
+
+func oursReadServe(l net.Listener, got func([]byte)) error {
+	return ours(func(c *websocket.Conn) error {
+		return c.Serve(context.Background(), func(m websocket.Message) error {
+			got(m.Data)
+			return nil
+		})
+	})(l)
+}
+
+// oursPrepared writes a prepared message to one after the other.
+func oursPrepared(conns []conn) func([]byte) error {
+	return func(p []byte) error {
+		pm, err := websocket.NewPreparedMessage(websocket.BinaryMessage, p)
+		if err != nil {
+			return err
+		}
+		for _, c := range conns {
+			if err := c.(oursConn).WritePreparedMessage(pm); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func dropOurs(c *websocket.Conn) error { return c.Close() }

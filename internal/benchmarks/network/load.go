@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -23,6 +24,9 @@ type load struct {
 	links  []*link // by place, as in epoll's events
 	events []syscall.EpollEvent
 	buf    []byte
+
+	messages int       // that have come on all of them
+	last     time.Time // when something came
 }
 
 // A link is a connection of a load.
@@ -117,9 +121,9 @@ func readHead(fd int) ([]byte, error) {
 	return nil, fmt.Errorf("no end to %q", buf)
 }
 
-// dial opens n connections more to a server, WebSockets unless it is plain, and
-// expects want in each message from it.
-func (l *load) dial(addr netip.AddrPort, plain bool, n int, want []byte) error {
+// dial opens n connections more to a server, WebSockets unless it is plain, on
+// which in is to come.
+func (l *load) dial(addr netip.AddrPort, plain bool, n int, in receiver) error {
 	request := handshakeRequest(addr.String(), "http")
 	if plain {
 		request = nil
@@ -139,12 +143,71 @@ func (l *load) dial(addr netip.AddrPort, plain bool, n int, want []byte) error {
 				return err
 			}
 		}
-		// An echo of bytes returns frames as they were sent.
-		if err := l.add(fd, receiver{want: want, masked: plain}); err != nil {
+		if err := l.add(fd, in); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// listen returns a socket that clients may connect to, and where.
+func listen() (fd int, addr string, err error) {
+	if fd, err = socket(); err != nil {
+		return -1, "", err
+	}
+	if err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err == nil {
+		err = syscall.Listen(fd, 128)
+	}
+	if err == nil {
+		var name syscall.Sockaddr
+		if name, err = syscall.Getsockname(fd); err == nil {
+			return fd, fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port), nil
+		}
+	}
+	syscall.Close(fd)
+	return -1, "", err
+}
+
+// accept takes n connections in that clients open, with handshakes unless they are
+// plain.
+func (l *load) accept(listener int, plain bool, n int, in receiver) error {
+	for range n {
+		var fd int
+		if err := retried(func() (err error) {
+			fd, _, err = syscall.Accept4(listener, syscall.SOCK_CLOEXEC)
+			return err
+		}); err != nil {
+			return fmt.Errorf("accept: %w", err)
+		}
+		err := setOptions(fd)
+		if err == nil && !plain {
+			err = answerHandshake(fd)
+		}
+		if err != nil {
+			syscall.Close(fd)
+			return err
+		}
+		if err := l.add(fd, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func answerHandshake(fd int) error {
+	head, err := readHead(fd)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(head)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "Sec-WebSocket-Key") {
+			return retried(func() error {
+				_, err := syscall.Write(fd, handshakeAnswer(strings.TrimSpace(value)))
+				return err
+			})
+		}
+	}
+	return fmt.Errorf("no key in %q", head)
 }
 
 // add takes a connection in.
@@ -165,9 +228,9 @@ var errLate = errors.New("nothing more came")
 func (l *load) run(done func() bool, came, room func(*link) error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	last := time.Now()
+	l.last = time.Now()
 	for !done() {
-		n, err := syscall.EpollWait(l.epoll, l.events, 100)
+		n, err := syscall.EpollWait(l.epoll, l.events, 10)
 		if err == syscall.EINTR {
 			continue
 		}
@@ -175,8 +238,8 @@ func (l *load) run(done func() bool, came, room func(*link) error) error {
 			return fmt.Errorf("epoll_wait: %w", err)
 		}
 		if n > 0 {
-			last = time.Now()
-		} else if time.Since(last) > patience {
+			l.last = time.Now()
+		} else if time.Since(l.last) > patience {
 			return errLate
 		}
 		for _, event := range l.events[:n] {
@@ -220,8 +283,11 @@ func (l *load) read(c *link, came func(*link) error) error {
 			return err
 		}
 		if c.in.messages > before {
-			if err := came(c); err != nil {
-				return err
+			l.messages += c.in.messages - before
+			if came != nil {
+				if err := came(c); err != nil {
+					return err
+				}
 			}
 		}
 		if n < len(l.buf) {
@@ -259,7 +325,7 @@ func (c *link) flush() error {
 // all of its messages have come back, for the duration d.
 func (l *load) exchange(batch []byte, per int, d time.Duration) (result, error) {
 	begin := time.Now()
-	r := result{elapsed: d}
+	var r result
 	open := 0
 	send := func(c *link) error {
 		c.due += per
@@ -290,4 +356,103 @@ func (l *load) exchange(batch []byte, per int, d time.Duration) (result, error) 
 	}, nil)
 	r.elapsed = time.Since(begin)
 	return r, err
+}
+
+// collect reads until as many messages have come on each connection as have been
+// sent, which sent tells once it is over; negative is not yet.
+func (l *load) collect(sent func() (int, error)) error {
+	var failed error
+	err := l.run(func() bool {
+		n, err := sent()
+		failed = err
+		return err != nil || n >= 0 && l.messages >= n*len(l.links)
+	}, nil, nil)
+	if err = errors.Join(failed, err); err != nil {
+		return err
+	}
+	n, _ := sent()
+	for _, c := range l.links {
+		if c.in.messages != n || c.in.at != 0 || c.in.headLen != 0 {
+			return fmt.Errorf("%d messages instead of %d", c.in.messages, n)
+		}
+	}
+	return nil
+}
+
+// feed sends frame on the first connection again and again, for the duration d,
+// and returns how often it was.
+func (l *load) feed(frame []byte, d time.Duration) (n int, err error) {
+	begin, c := time.Now(), l.links[0]
+	more := func(c *link) error {
+		for len(c.out) == 0 && (n == 0 || time.Since(begin) < d) {
+			n++
+			if err := c.write(frame); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := more(c); err != nil {
+		return n, err
+	}
+	return n, l.run(func() bool { return len(c.out) == 0 }, func(*link) error { return errors.New("an answer") }, more)
+}
+
+// upgrade opens connections to a server and drops them once it has answered, so
+// many at a time, for the duration d.
+func upgrade(addr netip.AddrPort, atOnce int, d time.Duration) (r result, err error) {
+	request := handshakeRequest(addr.String(), "http")
+	l, err := newLoad()
+	if err != nil {
+		return r, err
+	}
+	defer l.close()
+	open := func(place int) error {
+		c := l.links[place]
+		c.sent = time.Now()
+		if c.fd, err = connect(addr, request); err != nil {
+			return err
+		}
+		return syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, c.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(place)})
+	}
+	begin := time.Now()
+	for place := range atOnce {
+		l.links = append(l.links, &link{fd: -1})
+		if err := open(place); err != nil {
+			return r, err
+		}
+	}
+	for busy := atOnce; busy > 0; {
+		n, err := syscall.EpollWait(l.epoll, l.events, int(patience.Milliseconds()))
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil:
+			return r, fmt.Errorf("epoll_wait: %w", err)
+		case n == 0:
+			return r, errLate
+		}
+		for _, event := range l.events[:n] {
+			c := l.links[event.Fd]
+			answer, err := readHead(c.fd)
+			if err == nil {
+				err = checkAnswer(answer)
+			}
+			syscall.Close(c.fd)
+			c.fd = -1
+			if err != nil {
+				return r, err
+			}
+			r.messages++
+			now := time.Now()
+			r.latency.add(now.Sub(c.sent))
+			if now.Sub(begin) >= d {
+				busy--
+			} else if err := open(int(event.Fd)); err != nil {
+				return r, err
+			}
+		}
+	}
+	r.elapsed = time.Since(begin)
+	return r, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type options struct {
 	time      time.Duration
 	all       bool
 	quick     bool
+	idle      int
+	cell      string
 }
 
 func main() {
@@ -33,6 +36,8 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "what rows, by their names or parts of them: duplexkit, serve, gws")
 	flag.IntVar(&o.rounds, "rounds", 10, "how often each row has its turn")
 	flag.DurationVar(&o.time, "time", 250*time.Millisecond, "how long a turn is")
+	flag.StringVar(&o.cell, "cell", "", "a regular expression: only cells with such names")
+	flag.IntVar(&o.idle, "idle", 10000, "how many connections are idle")
 	flag.BoolVar(&o.all, "all", false, "all sizes with all numbers of connections")
 	flag.BoolVar(&o.quick, "quick", false, "a minute to see whether everything works; the figures mean nothing")
 	flag.Parse()
@@ -41,7 +46,7 @@ func main() {
 		os.Exit(2)
 	}
 	if o.quick {
-		o.rounds, o.time = 1, 10*time.Millisecond
+		o.rounds, o.time, o.idle = 1, 10*time.Millisecond, min(o.idle, 2000)
 	}
 	if err := run(os.Stdout, o); err != nil {
 		log.Fatal(err)
@@ -105,7 +110,25 @@ func (sc scenario) run(w io.Writer, o options) error {
 		log.Print(err)
 		errs = append(errs, err)
 	}
+	cells, err := sc.selected(o)
+	if err != nil || len(cells) == 0 {
+		return err
+	}
 	var subjects []*subject
+	defer func() {
+		for _, s := range subjects {
+			s.stop()
+		}
+	}()
+	turn := func(c cell, s *subject) {
+		name := c.name + "/" + s.row.name
+		r, err := c.measure(s)
+		if err != nil {
+			failed(name, err)
+			return
+		}
+		r.print(w, name)
+	}
 	for _, r := range selected(o.only) {
 		if !sc.has(r) {
 			continue
@@ -115,21 +138,30 @@ func (sc scenario) run(w io.Writer, o options) error {
 			failed(sc.name+"/"+r.name, err)
 			continue
 		}
-		defer s.stop()
-		subjects = append(subjects, s)
+		if !sc.once {
+			subjects = append(subjects, s)
+			continue
+		}
+		for _, c := range cells {
+			turn(c, s)
+		}
+		s.stop()
 	}
-	for _, c := range sc.cells(o) {
+	for _, c := range cells {
 		for range o.rounds {
 			for _, s := range subjects {
-				name := c.name + "/" + s.row.name
-				r, err := c.measure(s)
-				if err != nil {
-					failed(name, err)
-					continue
-				}
-				r.print(w, name)
+				turn(c, s)
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// selected returns the cells that -cell asks for.
+func (sc scenario) selected(o options) ([]cell, error) {
+	wanted, err := regexp.Compile(o.cell)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(sc.cells(o), func(c cell) bool { return !wanted.MatchString(c.name) }), nil
 }
