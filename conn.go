@@ -70,6 +70,7 @@ type bufferOptions struct {
 
 const (
 	defaultBufferSize = 4 << 10
+	socketReadBuffer  = 16 << 10 // where it is borrowed only when bytes are there: many small messages at once
 	minReadBuffer     = 256 // bytes: the longest control frame fits
 )
 
@@ -144,13 +145,15 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		src:     nc,
 		up:      c,
 		anyText: opts.AllowInvalidUTF8,
-		size:    int32(min(max(positive(b.read, defaultBufferSize), minReadBuffer), maxPooled)),
 		in:      inbound{server: n.Server},
 	}
+	readSize := defaultBufferSize
 	socket := newSocket(nc)
 	if socket != nil {
 		c.r.src = socket
+		readSize = socketReadBuffer
 	}
+	c.r.size = int32(min(max(positive(b.read, readSize), minReadBuffer), maxPooled))
 	if len(early) > 0 {
 		c.r.early(early)
 	}
@@ -356,19 +359,15 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 
 // ReadMessageContext is ReadMessage with a context, and with memory of the
 // caller: it appends the message to dst and returns the longer slice, also when
-// it fails. All of dst's capacity may be overwritten. With a nil dst it allocates
-// once, when the whole message is there.
+// it fails. All of dst's capacity may be overwritten. If there is no room for the
+// message in it, one allocation is made, when the whole message is there.
 //
 // When ctx ends before the message began, the error is context.Cause(ctx) and
 // nothing is lost: reading may go on. Within a message the connection fails.
 func (c *Conn) ReadMessageContext(ctx context.Context, dst []byte) (messageType int, p []byte, err error) {
 	err = c.read(ctx, func() (err error) {
 		c.supersede()
-		if dst == nil {
-			messageType, p, err = c.r.newMessage(c.wholeLimit())
-		} else {
-			messageType, p, err = c.r.message(dst, c.wholeLimit())
-		}
+		messageType, p, err = c.r.message(dst, c.wholeLimit())
 		return err
 	})
 	if messageType == 0 {

@@ -82,8 +82,9 @@ type intake struct {
 	tail     int   // octets of deflate.Tail that were inflated
 	full     bool  // the inflater has more to give than there was room for
 
-	newMessages int   // that have ended and are not counted yet
-	newPayload  int64 // bytes of messages that are not counted yet
+	newMessages int   // not counted yet, as are the next two
+	newPayload  int64
+	newWire     int
 }
 
 var intakes = sync.Pool{New: func() any { return new(intake) }}
@@ -186,56 +187,34 @@ func (r *reader) loneText(key [4]byte, p []byte) bool {
 
 // message reads the next message as a whole and appends it to dst. When it fails
 // within the message it returns the type and what was received until then;
-// before, the type is 0.
+// before, the type is 0. If dst has no room for it, it allocates once: when the
+// message is there, whatever length its header claims before.
 func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, err error) {
 	messageType, p, err = r.lone(limit)
 	if err != nil {
 		return 0, dst, err
 	}
 	if messageType != 0 {
-		if cap(dst)-len(dst) < len(p) {
-			dst = append(make([]byte, 0, len(dst)+len(p)), dst...)
-		}
-		return messageType, append(dst, p...), nil
+		return messageType, appendAll(dst, p), nil
 	}
 	messageType, err = r.next(limit)
 	if err != nil {
 		return 0, dst, err
 	}
-	for p = dst; ; {
-		var need int
-		if p, need, err = r.gather(p, len(dst)); need == 0 {
-			return messageType, p, err
+	if dst == nil {
+		dst = []byte{} // what an empty message is
+	}
+	if cap(dst) > len(dst) {
+		base := len(dst)
+		if dst, err = r.gather(dst, base); err != nil || r.in.message == 0 {
+			return messageType, dst, err
 		}
-		p = append(make([]byte, 0, len(p)+need), p...)
+		if r.deflated {
+			r.inflate.commit(dst[base:])
+		}
 	}
-}
-
-// newMessage is message into memory of its own, allocated once: when the message
-// is there, whatever length its header claims before.
-func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) {
-	messageType, p, err = r.lone(limit)
-	if err != nil {
-		return 0, nil, err
-	}
-	if messageType != 0 {
-		return messageType, clone(p), nil
-	}
-	messageType, err = r.next(limit)
-	if err != nil {
-		return 0, nil, err
-	}
-	buf, err := r.gatherPooled()
-	p = clone(buf.b)
-	buf.giveBack()
-	return messageType, p, err
-}
-
-// clone returns p in memory of its own, and no more of that than it needs.
-func clone(p []byte) []byte {
-	q := make([]byte, len(p))
-	copy(q, p)
-	return q
+	rest, err := r.collect(false)
+	return messageType, rest.appendTo(dst), err
 }
 
 // lendMessage is message without any memory for it: p lies where it was received
@@ -249,8 +228,18 @@ func (r *reader) lendMessage(limit int64) (messageType int, p []byte, lent *buff
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	lent, err = r.gatherPooled()
-	return messageType, lent.b, lent, err
+	whole, err := r.collect(true)
+	return messageType, whole.last.b, whole.last, err
+}
+
+// pooledMessage is lendMessage into memory that is always lent.
+func (r *reader) pooledMessage(limit int64) (messageType int, lent *buffer, err error) {
+	messageType, p, lent, err := r.lendMessage(limit)
+	if lent == nil && err == nil {
+		lent = borrowBuffer(len(p))
+		lent.b = append(lent.b, p...)
+	}
+	return messageType, lent, err
 }
 
 // buffered reports whether the next frame is here already, whole: to read it is
@@ -263,71 +252,80 @@ func (r *reader) buffered() bool {
 	return err == nil && h.Length <= int64(r.end-r.pos-n)
 }
 
-// gatherPooled reads what is to come of the message at hand into memory that it
-// borrows as the message comes.
-func (r *reader) gatherPooled() (buf *buffer, err error) {
-	if r.deflated {
-		buf = borrowBuffer(r.guess(0))
-	} else {
-		buf = borrowBuffer(int(min(r.left, int64(r.end-r.pos))))
-	}
-	for {
-		p, need, err := r.gather(buf.b, 0)
-		buf.b = p
-		if need == 0 {
-			return buf, err
+// collect reads what is to come of the message at hand into memory that it borrows
+// as the message comes. If it is to be in one piece it is, as soon as its end is in
+// sight. A compressed one always is: the inflater looks back at what it has given.
+func (r *reader) collect(inOne bool) (got gathered, err error) {
+	for r.in.message != 0 && err == nil {
+		var more int
+		if more, err = r.roomFor(got.n); err != nil {
+			break
 		}
-		larger := borrowBuffer(len(p) + need)
-		larger.b = append(larger.b, p...)
-		buf.giveBack()
-		buf = larger
+		if r.deflated || inOne && r.fin && int64(more) == r.left {
+			got.join(more)
+		} else {
+			got.add(borrowBuffer(min(more, maxPooled)))
+		}
+		before := len(got.last.b)
+		got.last.b, err = r.gather(got.last.b, 0)
+		got.n += len(got.last.b) - before
 	}
+	if inOne {
+		got.join(0)
+	}
+	return got, err
+}
+
+// roomFor returns for how many bytes to make room when have bytes of the message at
+// hand have come: for as many again, so that memory follows what was sent and not
+// what a header claims, and many small fragments cost no more than one large.
+func (r *reader) roomFor(have int) (more int, err error) {
+	if r.deflated {
+		return r.guess(have), nil
+	}
+	if have == 0 {
+		if r.pos == r.end {
+			if err := r.fill(); err != nil {
+				return 0, r.fail(err)
+			}
+		}
+		have = r.end - r.pos
+	}
+	if r.fin {
+		return int(min(int64(have), r.left)), nil
+	}
+	return have, nil
 }
 
 // gather appends what is to come of the message at hand, which began at
-// dst[base], as far as there is room. If there is not, need says how many more
-// bytes to make room for: as many as have come already, so that memory follows
-// what was sent and not what a header claims, and many small fragments cost no
-// more than one large.
-func (r *reader) gather(dst []byte, base int) (p []byte, need int, err error) {
+// dst[base], as far as there is room.
+func (r *reader) gather(dst []byte, base int) (p []byte, err error) {
 	for r.in.message != 0 {
 		if r.usedUp() {
 			if err := r.advance(); err != nil {
-				return dst, 0, err
+				return dst, err
 			}
 			if r.in.fragments > maxFragments {
-				return dst, 0, r.fail(errFragments)
+				return dst, r.fail(errFragments)
 			}
 			continue
 		}
 		if r.deflated {
-			if dst, err = r.expand(dst, base); err != nil {
-				return dst, 0, err
-			}
-			if r.full {
-				return dst, r.guess(len(dst)), nil
+			if dst, err = r.expand(dst, base); err != nil || r.full {
+				return dst, err
 			}
 			continue
 		}
 		if len(dst) == cap(dst) {
-			if r.pos == r.end {
-				if err := r.fill(); err != nil {
-					return dst, 0, r.fail(err)
-				}
-			}
-			need = max(len(dst), int(min(r.left, int64(r.end-r.pos))))
-			if r.fin {
-				need = int(min(int64(need), r.left))
-			}
-			return dst, need, nil
+			return dst, nil
 		}
 		n, err := r.payload(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if err != nil {
-			return dst, 0, err
+			return dst, err
 		}
 	}
-	return dst, 0, nil
+	return dst, nil
 }
 
 // read reads from the message at hand. The error is io.EOF at its end.
@@ -486,9 +484,11 @@ func (r *reader) payload(p []byte) (n int, err error) {
 	case r.pos < r.end:
 		n = r.take(p)
 	case len(p) >= int(r.size):
+		r.rest()
 		if n, err = r.receive(p); err != nil {
 			return 0, r.fail(err)
 		}
+		r.newWire += n
 	default:
 		if err = r.fill(); err != nil {
 			return 0, r.fail(err)
@@ -694,7 +694,6 @@ func (r *reader) letGo() {
 	if r.deflated {
 		r.inflate.drop()
 	}
-	r.count()
 	r.release()
 }
 
@@ -724,16 +723,18 @@ func (r *reader) fill() error {
 		r.pos = 0
 		n, err := r.receive(r.buf[r.end:])
 		r.end += n
+		r.newWire += n
 		return err
 	}
 	// Nothing tells when there will be something to read, but reading.
 	first := firstBytes.Get().(*[32]byte)
-	defer firstBytes.Put(first)
 	n, err := r.receive(first[:])
 	if err == nil {
-		r.borrowed(borrowBuffer(int(r.size)), 0)
-		r.end = copy(r.buf, first[:n])
+		r.borrowed(borrowBuffer(int(r.size)), n)
+		copy(r.buf, first[:n])
+		r.newWire += n
 	}
+	firstBytes.Put(first)
 	return err
 }
 
@@ -765,26 +766,25 @@ func (r *reader) fillFromSocket(s *socket) error {
 		lent.giveBack()
 		return brokenOff()
 	}
-	r.received.wire.Add(int64(n))
 	if begun != nil {
 		r.lent.giveBack()
 	}
 	r.borrowed(lent, len(begun)+n)
+	r.newWire += n
 	return nil
 }
 
 // rest gives back what nobody needs now.
 func (r *reader) rest() {
-	if r.intake == nil {
-		return
-	}
-	r.count()
-	if r.pos < r.end {
+	if r.intake == nil || r.pos < r.end {
 		return
 	}
 	if r.in.message == 0 {
 		r.release()
 		return
+	}
+	if r.newWire >= defaultBufferSize { // a large message may take its time
+		r.count()
 	}
 	r.lent.giveBack()
 	r.buf, r.lent = nil, nil
@@ -795,16 +795,19 @@ func (r *reader) rest() {
 func (r *reader) count() {
 	if r.newMessages > 0 {
 		r.received.messages.Add(int64(r.newMessages))
-		r.newMessages = 0
 	}
 	if r.newPayload > 0 {
 		r.received.payload.Add(r.newPayload)
-		r.newPayload = 0
 	}
+	if r.newWire > 0 {
+		r.received.wire.Add(int64(r.newWire))
+	}
+	r.newMessages, r.newPayload, r.newWire = 0, 0, 0
 }
 
 // release gives the reading back, and nothing of it to whoever is lent it next.
 func (r *reader) release() {
+	r.count()
 	r.lent.giveBack()
 	*r.intake = intake{}
 	intakes.Put(r.intake)
@@ -825,7 +828,7 @@ func (r *reader) early(p []byte) {
 	r.intake = intakes.Get().(*intake)
 	r.buf = make([]byte, max(int(r.size), len(p)))
 	r.end = copy(r.buf, p)
-	r.received.wire.Add(int64(len(p)))
+	r.newWire = len(p)
 }
 
 // brokenOff is the end of input without a close frame: "If [...] no Close control
@@ -843,7 +846,6 @@ func (r *reader) receive(p []byte) (n int, err error) {
 		n, err = r.src.Read(p)
 		r.up.afterWait(n)
 		if n > 0 {
-			r.received.wire.Add(int64(n))
 			return n, nil // src says it again if it has an error
 		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF { // the latter is TLS cut off

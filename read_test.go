@@ -79,7 +79,7 @@ func always(n int) func() int { return func() int { return n } }
 
 var wholeWays = []way{
 	{"into memory of the caller", wholeMessage},
-	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.newMessage(limit) }},
+	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.message(nil, limit) }},
 }
 
 var ways = append(slices.Clone(wholeWays),
@@ -324,9 +324,9 @@ func TestReaderNetworkError(t *testing.T) {
 
 	// A timeout of the network that is no deadline of ours is like any other error.
 	r, _ := newTestReader(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(wire))), true)
-	_, _, err := r.newMessage(-1)
+	_, _, err := r.message(nil, -1)
 	require.Equal(t, iotest.ErrTimeout, err)
-	_, _, err = r.newMessage(-1)
+	_, _, err = r.message(nil, -1)
 	require.Equal(t, iotest.ErrTimeout, err)
 
 	r, _ = newTestReader(iotest.ErrReader(nil), true) // reads 0, nil for ever
@@ -468,11 +468,11 @@ func TestReaderTimeoutAfterDiscarding(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.next(-1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	messageType, p, err := r.newMessage(-1)
+	messageType, p, err := r.message(nil, -1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Equal(t, TextMessage, messageType)
 	require.Equal(t, "rea", string(p))
-	_, _, err = r.newMessage(-1)
+	_, _, err = r.message(nil, -1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
@@ -532,7 +532,7 @@ func TestReaderNewMemory(t *testing.T) {
 	r, _ := newTestReader(bytes.NewReader(bytesOf(true, textFrame("one"), binaryFirst(some(9000)), lastFrame(some(9000)), textFrame("two"), binaryFirst(some(9000)), lastFrame("end"))), true)
 	var got [][]byte
 	for range 4 {
-		_, p, err := r.newMessage(-1)
+		_, p, err := r.message(nil, -1)
 		require.NoError(t, err)
 		require.Equal(t, len(p), cap(p), "one allocation of the right size")
 		got = append(got, p)
@@ -648,10 +648,10 @@ func TestReaderLimitOfEachMessage(t *testing.T) {
 	t.Parallel()
 	r, _ := newTestReader(bytes.NewReader(bytesOf(true, textFrame("Hello"), textFrame("Hello"), textFrame("Hello"))), true)
 	for _, limit := range []int64{5, -1} {
-		_, _, err := r.newMessage(limit)
+		_, _, err := r.message(nil, limit)
 		require.NoError(t, err)
 	}
-	_, _, err := r.newMessage(4)
+	_, _, err := r.message(nil, 4)
 	require.Equal(t, ErrReadLimit, err)
 }
 
@@ -759,7 +759,7 @@ func TestReaderHandlerError(t *testing.T) {
 		r, j := newTestReader(bytes.NewReader(bytesOf(true, wstest.CloseFrame(1000, ""), textFrame("late"))), true)
 		j.closeErr = errors.New("handler")
 		for range 2 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.Equal(t, j.closeErr, err, "in place of the CloseError")
 		}
 		require.True(t, r.in.closed)
@@ -769,7 +769,7 @@ func TestReaderHandlerError(t *testing.T) {
 		r, j := newTestReader(bytes.NewReader(bytesOf(true, pingFrame("p"), textFrame("a"))), true)
 		j.pingErr = errTurnTimeout
 		for range 2 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.Equal(t, errTurnTimeout, err, "it is no timeout of reading")
 		}
 	})
@@ -807,18 +807,18 @@ func TestReaderWaits(t *testing.T) {
 			for cut := 1; cut < len(frame); cut = min(2*cut, len(frame)) { // short of a header and of a payload
 				r, j := waitsFor(slices.Concat(bytesOf(server, textFrame("first")), frame[:cut]))
 				require.False(t, r.buffered(), "nothing is")
-				_, _, err := r.newMessage(-1)
+				_, _, err := r.message(nil, -1)
 				require.NoError(t, err)
 				require.False(t, r.buffered(), "%d of %d bytes", cut, len(frame))
 				waited := j.waits
-				_, _, err = r.newMessage(-1)
+				_, _, err = r.message(nil, -1)
 				require.Equal(t, cutOff, err)
 				require.Greater(t, j.waits, waited)
 			}
 		}
 		r, j := waitsFor(bytesOf(server, append(frames, textFirst("Hel"), lastFrame("lo"))...))
 		for n := range 5 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.NoError(t, err)
 			require.Equal(t, n < 4, r.buffered())
 		}
@@ -1066,7 +1066,7 @@ func TestReaderAllocations(t *testing.T) {
 		if n == 0 {
 			want = 0
 		}
-		require.InDelta(t, want, testing.AllocsPerRun(100, func() { _, _, _ = r.newMessage(-1) }), 0.5, "%d bytes into new memory", n)
+		require.InDelta(t, want, testing.AllocsPerRun(100, func() { _, _, _ = r.message(nil, -1) }), 0.5, "%d bytes into new memory", n)
 	}
 }
 

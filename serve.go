@@ -51,9 +51,7 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, err error) {
 	err = c.read(ctx, func() (err error) {
 		c.supersede()
-		if messageType, err = c.r.next(c.wholeLimit()); err == nil {
-			lent, err = c.r.gatherPooled()
-		}
+		messageType, lent, err = c.r.pooledMessage(c.wholeLimit())
 		return err
 	})
 	return messageType, lent, err

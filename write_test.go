@@ -993,7 +993,7 @@ func TestWriterStress(t *testing.T) {
 		r, j := newTestReader(far, !server)
 		next := make([]int, goroutines+1)
 		for {
-			_, p, err := r.newMessage(-1)
+			_, p, err := r.message(nil, -1)
 			if err != nil {
 				require.Equal(t, closedWith(CloseNoStatusReceived, ""), err)
 				break
