@@ -82,7 +82,7 @@ type intake struct {
 	tail     int   // octets of deflate.Tail that were inflated
 	full     bool  // the inflater has more to give than there was room for
 
-	newMessages int   // not counted yet, as are the next two
+	newMessages int // not counted yet, as are the next two
 	newPayload  int64
 	newWire     int
 }
