@@ -158,14 +158,11 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		c.r.early(early)
 	}
 	c.w = writer{
-		nc:      nc,
-		socket:  newSocketWriter(socket),
-		server:  n.Server,
-		size:    positive(b.write, defaultBufferSize),
-		pool:    b.pool,
-		timeout: opts.WriteTimeout,
-		limit:   opts.WriteQueue,
-		up:      c,
+		writeConfig: newWriteConfig(opts, b),
+		nc:          nc,
+		socket:      socket,
+		server:      n.Server,
+		up:          c,
 	}
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
