@@ -63,7 +63,7 @@ func (c *Conn) kill(cause error) {
 	c.keepalive.stop()
 	c.readTurn.end(cause)
 	c.w.turn.end(cause)
-	_ = c.nc.Close() // nobody is left to tell
+	_ = c.readDeadline.closeNet() // nobody is left to tell
 }
 
 // readFailed ends the reading side. It returns the error that later reads return
@@ -130,7 +130,7 @@ func (c *Conn) Close() error {
 	if lingering {
 		return nil
 	}
-	return c.nc.Close()
+	return c.readDeadline.closeNet()
 }
 
 // Shutdown performs the closing handshake (RFC 6455, section 7.1.2) and closes
@@ -242,7 +242,9 @@ func insideHandler() bool {
 }
 
 // handleName is what a stack calls Conn.handle.
-var handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name()
+var handleName string
+
+func init() { handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name() }
 
 // awaitClose waits for the peer's close frame and returns the error that reading
 // ends with. A message that comes first is left to whoever reads. When nobody

@@ -41,6 +41,9 @@ type reader struct {
 	anyText bool // text need not be UTF-8
 	lenient bool // a timeout within a message does no harm, for nobody waits for it as a whole
 
+	impatient bool // between messages nobody waits for the socket: errDry
+	drained   bool // the last read, an impatient one, took all that the socket had
+
 	buf      []byte  // what was read from src, nil while nothing was
 	size     int     // bytes of buf, at least
 	lent     *buffer // the memory of buf, nil if that is not borrowed
@@ -554,7 +557,7 @@ func (r *reader) guess(have int) int {
 // fail makes err the end of reading, unless it is a timeout and nothing is lost
 // by asking again.
 func (r *reader) fail(err error) error {
-	if isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
+	if err == errDry || isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
 		return err
 	}
 	if isTimeout(err) {
@@ -639,7 +642,7 @@ func (r *reader) fillFromSocket() error {
 	if r.ears != nil {
 		r.ears.wait()
 	}
-	lent, n, err := r.socket.read()
+	lent, n, err := r.readSocket()
 	if r.ears != nil {
 		r.ears.hear(n)
 	}
@@ -653,6 +656,23 @@ func (r *reader) fillFromSocket() error {
 	r.borrowed(lent, n)
 	return nil
 }
+
+// readSocket waits for what the socket has to read, unless nobody is to wait.
+func (r *reader) readSocket() (lent *buffer, n int, err error) {
+	if !r.impatient || r.in.message != 0 {
+		return r.socket.read(true)
+	}
+	if r.drained {
+		r.drained = false // more may have come since, but whoever asks again will see it
+		return nil, 0, errDry
+	}
+	lent, n, err = r.socket.read(false)
+	r.drained = n > 0 && n < r.socket.size
+	return lent, n, err
+}
+
+// errDry means that the socket has nothing to read and nobody is to wait for it.
+var errDry = errors.New("websocket: nothing to read")
 
 // ears are told of each wait for the peer.
 type ears interface {

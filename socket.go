@@ -18,10 +18,11 @@ type socketReader struct {
 	raw syscall.RawConn
 	try func(fd uintptr) (done bool) // attempt, bound once: each method value is an allocation
 
-	size int     // of the memory to borrow, in bytes
-	lent *buffer // what attempt has borrowed, nil for none
-	n    int     // bytes that attempt has read
-	err  error   // why it has not
+	size    int     // of the memory to borrow, in bytes
+	patient bool    // waits for something to read
+	lent    *buffer // what attempt has borrowed, nil for none
+	n       int     // bytes that attempt has read
+	err     error   // why it has not
 }
 
 // newSocketReader returns nil if nc is no plain socket.
@@ -36,19 +37,24 @@ func newSocketReader(nc net.Conn, size int) *socketReader {
 }
 
 // read waits until there is something to read, and returns it in memory that it
-// borrows then and leaves to the caller. 0 bytes are the end.
-func (s *socketReader) read() (lent *buffer, n int, err error) {
+// borrows then and leaves to the caller. 0 bytes are the end. If it is not to
+// wait the error is errDry.
+func (s *socketReader) read(wait bool) (lent *buffer, n int, err error) {
+	s.patient = wait
 	err = s.raw.Read(s.try)
 	lent, n = s.lent, s.n
 	if err == nil {
 		err = s.err
 	}
 	s.lent, s.n, s.err = nil, 0, nil
-	if err != nil {
-		lent.giveBack()
-		return nil, 0, opError("read", s.nc, err)
+	switch err {
+	case nil:
+		return lent, n, nil
+	case errDry:
+		return nil, 0, err
 	}
-	return lent, n, nil
+	lent.giveBack()
+	return nil, 0, opError("read", s.nc, err)
 }
 
 // attempt reads if there is something to read. It is called when there may be.
@@ -57,8 +63,8 @@ func (s *socketReader) attempt(fd uintptr) (done bool) {
 	s.n, s.err = sock.Read(fd, s.lent.b[:min(cap(s.lent.b), sock.MaxSize)])
 	if s.err == sock.ErrAgain {
 		s.lent.giveBack()
-		s.lent, s.err = nil, nil
-		return false
+		s.lent, s.err = nil, errDry
+		return !s.patient
 	}
 	return true
 }

@@ -138,7 +138,7 @@ func TestSocketReader(t *testing.T) {
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
 		r := newSocketReader(near, 1000)
 		read := func() (string, error) {
-			lent, n, err := r.read()
+			lent, n, err := r.read(true)
 			require.Nil(t, r.lent)
 			if err != nil {
 				require.Nil(t, lent)

@@ -137,7 +137,11 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 			return
 		}
 		outcome := errPanicked
-		defer func() { c.farewell(outcome) }()
+		defer func() {
+			if outcome != nil || !c.started.Load() {
+				c.farewell(outcome)
+			}
+		}()
 		outcome = told(r.Context(), serve(c, r))
 	})
 }
