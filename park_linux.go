@@ -164,5 +164,7 @@ func (l *lot) wake(places []place) {
 			s.wake()
 		}
 	}
-	runtime.Gosched() // before there is a goroutine for each of very many
+	if len(places) == epoll.Batch {
+		runtime.Gosched() // or there might be a goroutine for each of very many
+	}
 }

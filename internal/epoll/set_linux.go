@@ -17,8 +17,8 @@ type Set struct {
 // may have come to own meanwhile, as a file descriptor does.
 type Tag struct{ Index, Generation uint32 }
 
-// batch is how many sockets are asked for at a time.
-const batch = 64
+// Batch is how many sockets Wait hands out at a time, at most.
+const Batch = 64
 
 // New returns an empty set. There is no way to close it.
 func New() (*Set, error) {
@@ -60,12 +60,12 @@ func (s *Set) control(op int, fd uintptr, tag Tag) error {
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(s.fd, op, int(fd), &event))
 }
 
-// Wait hands the tags of the sockets that are ready to f, some at a time, until
+// Wait hands the tags of the sockets that are ready to f, at most Batch at a time, until
 // Interrupt is called. A tag may come late, when its socket was removed or armed
 // again meanwhile. One goroutine may wait at a time.
 func (s *Set) Wait(f func(tags []Tag)) error {
-	var events [batch]syscall.EpollEvent
-	var tags [batch]Tag
+	var events [Batch]syscall.EpollEvent
+	var tags [Batch]Tag
 	var failed error
 	err := s.raw.Read(func(uintptr) (done bool) {
 		for {
