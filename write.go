@@ -165,6 +165,9 @@ func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, w
 		return err
 	}
 	defer w.release()
+	if opcode == CloseMessage && w.owesClose() {
+		return ErrCloseSent // release sends it
+	}
 	// While nothing was sent, nothing is lost.
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -403,6 +406,14 @@ func (w *writer) forget() bool {
 		w.release()
 	}
 	return free
+}
+
+// owesClose reports whether we owe the peer a close frame, which goes before one of
+// the program's: it says what the connection ended with.
+func (w *writer) owesClose() bool {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.echo != nil
 }
 
 // owing reports whether frames that we owe the peer are not sent yet.
