@@ -100,3 +100,6 @@ func (s *Set) Interrupt() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // Resume lets Wait wait again.
 func (s *Set) Resume() { _ = s.file.SetReadDeadline(time.Time{}) }
+
+// Fd returns the file descriptor of the set, which is not to be changed.
+func (s *Set) Fd() int { return s.fd }
