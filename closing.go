@@ -7,6 +7,7 @@ import (
 	"net"
 	"reflect"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -40,9 +41,51 @@ func (c *Conn) over(cause error) {
 			c.cancel(cause)
 		}
 	}
+	groups := c.groups
+	c.groups = nil
 	c.mu.Unlock()
 	c.idle.stop()
+	for _, g := range groups {
+		g.remove(c)
+	}
 }
+
+// joined notes that c is in g, and reports whether it may: it is not at its end.
+func (c *Conn) joined(g *Group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.groups = append(c.groups, g)
+	}
+	return c.cause == nil
+}
+
+// left notes that c is in g no more.
+func (c *Conn) left(g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups = slices.DeleteFunc(c.groups, func(other *Group) bool { return other == g })
+}
+
+// errSlow is why a connection ends whose peer does not keep up with broadcasts.
+var errSlow = fmt.Errorf("websocket: peer reads too slowly: %w", ErrWriteQueueFull)
+
+// closeSlow drops what is queued and takes leave of a peer that does not read.
+func (c *Conn) closeSlow() {
+	c.over(errSlow)
+	c.w.discard()
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), slowTime, errSlow)
+		defer cancel()
+		_ = c.Shutdown(ctx, CloseTryAgainLater, "") // nobody is there to be told
+	}()
+}
+
+// onCloseSent is called when our close frame was sent.
+func (c *Conn) onCloseSent() { c.lingerIfDone() }
+
+// onWriteFailed is called when nothing can be sent any more.
+func (c *Conn) onWriteFailed(err error) { c.over(err) }
 
 // killed returns why we closed the network connection, nil if we did not.
 func (c *Conn) killed() error {
@@ -62,7 +105,7 @@ func (c *Conn) kill(cause error) {
 	c.over(cause)
 	c.keepalive.stop()
 	c.readTurn.end(cause)
-	c.w.turn.end(cause)
+	c.w.stop(cause)
 	_ = c.readDeadline.closeNet() // nobody is left to tell
 }
 
@@ -120,17 +163,19 @@ func (c *Conn) Close() error {
 	c.readTurn.end(errClosed)
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it
-		c.w.settle(time.Now().Add(closePatience))
 	}
-	c.w.turn.end(errClosed)
+	lost := c.w.settle(errClosed, time.Now().Add(closePatience))
 
 	c.mu.Lock()
 	lingering := c.lingering
 	c.mu.Unlock()
 	if lingering {
-		return nil
+		return lost
 	}
-	return c.readDeadline.closeNet()
+	if err := c.readDeadline.closeNet(); lost == nil {
+		return err
+	}
+	return lost
 }
 
 // Shutdown performs the closing handshake (RFC 6455, section 7.1.2) and closes

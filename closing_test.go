@@ -186,11 +186,12 @@ func TestClose(t *testing.T) {
 			ctx := c.Context()
 			start := time.Now()
 			reads := []<-chan got{reading(c), reading(c)}
-			pm, err := NewPreparedMessage(TextMessage, []byte("x"))
+			large := make([]byte, 100_000) // a small one might be accepted
+			pm, err := NewPreparedMessage(TextMessage, large)
 			require.NoError(t, err)
 			writes := []<-chan error{
-				soon(func() error { return c.WriteMessage(TextMessage, make([]byte, 100_000)) }),
-				soon(func() error { return c.WriteMessage(TextMessage, nil) }),
+				soon(func() error { return c.WriteMessage(TextMessage, large) }),
+				soon(func() error { return c.WriteMessage(BinaryMessage, large) }),
 				soon(func() error { return c.WriteControl(PingMessage, nil, time.Time{}) }),
 				soon(func() error { return c.WritePreparedMessage(pm) }),
 				soon(func() error { return c.Shutdown(context.Background(), 0, "") }),

@@ -41,6 +41,14 @@ type Options struct {
 	// handshake; 0 is 5 s.
 	CloseTimeout time.Duration
 
+	// WriteQueue is how many bytes TryWriteMessage, TryWritePreparedMessage and
+	// Group.Broadcast may queue on a connection whose peer is slow to read; 0 is
+	// 1 MiB.
+	WriteQueue int
+
+	// SlowConsumer is what Group.Broadcast does when that queue has no room.
+	SlowConsumer SlowConsumer
+
 	// AllowInvalidUTF8 delivers text messages that are not UTF-8, which
 	// otherwise fail the connection with close code 1007 (RFC 6455, section 8.1).
 	AllowInvalidUTF8 bool
@@ -49,6 +57,9 @@ type Options struct {
 	// &Compression{} is a good choice where messages are small and alike. nil
 	// leaves it to EnableCompression. The peer has to support it too.
 	Compression *Compression
+
+	// Group, if not nil, is a Group that connections join at birth.
+	Group *Group
 }
 
 // bufferOptions are the sizes that Upgrader and Dialer take besides Options.
@@ -59,7 +70,8 @@ type bufferOptions struct {
 
 const (
 	defaultBufferSize = 4 << 10
-	minReadBuffer     = 256 // bytes: the longest control frame fits
+	socketReadBuffer  = 16 << 10 // where it is borrowed only when bytes are there: many small messages at once
+	minReadBuffer     = 256      // bytes: the longest control frame fits
 )
 
 // BufferPool lends write buffers to connections. A *sync.Pool is one. The values
@@ -77,6 +89,7 @@ type Conn struct {
 	nc           net.Conn
 	negotiated   Negotiated
 	closeTimeout time.Duration
+	slowConsumer SlowConsumer
 	limit        atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
 	readTurn    turn
@@ -99,6 +112,7 @@ type Conn struct {
 
 	mu        sync.Mutex
 	cause     error           // why the connection is at its end, nil before
+	groups    []*Group        // that it is in
 	ctx       context.Context // nil until somebody asks
 	cancel    context.CancelCauseFunc
 	dead      error       // why we closed the network connection, or are about to
@@ -124,6 +138,7 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		nc:           nc,
 		negotiated:   n,
 		closeTimeout: positive(opts.CloseTimeout, 5*time.Second),
+		slowConsumer: opts.SlowConsumer,
 	}
 	c.limit.Store(opts.ReadLimit)
 	c.readDeadline.nc = nc
@@ -131,28 +146,35 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		src:     nc,
 		up:      c,
 		anyText: opts.AllowInvalidUTF8,
-		size:    min(max(positive(b.read, defaultBufferSize), minReadBuffer), maxPooled),
 		in:      inbound{server: n.Server},
 	}
-	c.r.socket = newSocketReader(nc, c.r.size)
+	readSize := defaultBufferSize
+	socket := newSocket(nc)
+	if socket != nil {
+		c.r.src = socket
+		readSize = socketReadBuffer
+	}
+	c.r.size = int32(min(max(positive(b.read, readSize), minReadBuffer), maxPooled))
 	if len(early) > 0 {
-		c.r.buf = make([]byte, max(c.r.size, len(early)))
-		c.r.end = copy(c.r.buf, early)
+		c.r.early(early)
 	}
 	c.w = writer{
 		nc:      nc,
-		socket:  newSocketWriter(nc),
+		socket:  newSocketWriter(socket),
 		server:  n.Server,
 		size:    positive(b.write, defaultBufferSize),
 		pool:    b.pool,
 		timeout: opts.WriteTimeout,
-		closed:  c.lingerIfDone,
-		failed:  c.over,
+		limit:   opts.WriteQueue,
+		up:      c,
 	}
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
 	}
 	c.keepalive.start(c, opts)
+	if opts.Group != nil {
+		opts.Group.Add(c)
+	}
 	return c
 }
 
@@ -180,7 +202,13 @@ func positive[T int | time.Duration](v, byDefault T) T {
 }
 
 // beforeWait is called by who reads, before it may have to wait for the peer.
-func (c *Conn) beforeWait() {}
+func (c *Conn) beforeWait() {
+	c.w.flushHeld()
+	c.keepalive.wait()
+}
+
+// afterWait is called when the wait is over and has brought n bytes.
+func (c *Conn) afterWait(n int) { c.keepalive.hear(n) }
 
 // A deadline is the read deadline of a network connection, which the program
 // sets and we need at times to interrupt a read.
@@ -372,19 +400,15 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 
 // ReadMessageContext is ReadMessage with a context, and with memory of the
 // caller: it appends the message to dst and returns the longer slice, also when
-// it fails. All of dst's capacity may be overwritten. With a nil dst it allocates
-// once, when the whole message is there.
+// it fails. All of dst's capacity may be overwritten. If there is no room for the
+// message in it, one allocation is made, when the whole message is there.
 //
 // When ctx ends before the message began, the error is context.Cause(ctx) and
 // nothing is lost: reading may go on. Within a message the connection fails.
 func (c *Conn) ReadMessageContext(ctx context.Context, dst []byte) (messageType int, p []byte, err error) {
 	err = c.read(ctx, func() (err error) {
 		c.supersede()
-		if dst == nil {
-			messageType, p, err = c.r.newMessage(c.wholeLimit())
-		} else {
-			messageType, p, err = c.r.message(dst, c.wholeLimit())
-		}
+		messageType, p, err = c.r.message(dst, c.wholeLimit())
 		return err
 	})
 	if messageType == 0 {
@@ -507,6 +531,38 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 	}
 	return c.w.message(ctx, messageType, data)
 }
+
+// TryWriteMessage sends data as one message without ever blocking. What the network
+// does not take at once waits in a copy, behind what was written before and ahead of
+// what is written after; if that would be more than Options.WriteQueue bytes, nothing
+// is sent and the error is ErrWriteQueueFull. The other errors are those of
+// WriteMessage. That a message was accepted does not say that it was sent: an error
+// of the network comes back from the next write, from Flush, or from Close.
+//
+// While a message of a NextWriter is open, what is queued waits for its end. A
+// control frame is queued too, but for a close frame, which goes ahead of an open
+// message.
+func (c *Conn) TryWriteMessage(messageType int, data []byte) error {
+	if err := checkOutgoing(messageType, len(data)); err != nil {
+		return err
+	}
+	return c.w.try(c.w.outgoing(messageType, data))
+}
+
+// TryWritePreparedMessage is TryWriteMessage for a prepared message.
+func (c *Conn) TryWritePreparedMessage(pm *PreparedMessage) error {
+	return c.w.try(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
+}
+
+// Flush waits until all that was accepted before has been handed to the network:
+// messages that WriteMessage left to another goroutine's write, those that Serve
+// holds back until it has handled what else has come, and those of TryWriteMessage.
+// It does not concern the buffer of an open NextWriter, whose end it waits for if
+// messages are queued behind it.
+//
+// It returns why something accepted was not sent, or will not be: the error that the
+// next WriteMessage returns. After a close frame, which goes last, it is nil.
+func (c *Conn) Flush() error { return c.w.flush() }
 
 // checkOutgoing returns an error for a frame that may not be sent.
 func checkOutgoing(messageType, length int) error {

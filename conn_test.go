@@ -1152,7 +1152,7 @@ func TestWriteMessageContextWhileWaiting(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.Equal(t, context.DeadlineExceeded, c.WriteMessageContext(ctx, TextMessage, []byte("second")))
+		require.Equal(t, context.DeadlineExceeded, c.WriteMessageContext(ctx, TextMessage, make([]byte, smallMessage)))
 		peer.Expect(text("first"))
 		require.NoError(t, <-first)
 		require.NoError(t, c.Context().Err())

@@ -240,7 +240,6 @@ func (k *keepalive) start(c *Conn, opts Options) {
 	k.interval = opts.PingInterval
 	k.timeout = positive(opts.PingTimeout, opts.PingInterval)
 	k.heard = time.Now()
-	c.r.ears = k
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(k.interval, k.tick)
@@ -312,6 +311,9 @@ func (k *keepalive) inVain(now time.Time) time.Duration {
 
 // wait notes that a read waits for the peer.
 func (k *keepalive) wait() {
+	if k.interval == 0 {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.waiting = time.Now()
@@ -319,6 +321,9 @@ func (k *keepalive) wait() {
 
 // hear notes that the read is over, and whether it brought anything.
 func (k *keepalive) hear(n int) {
+	if k.interval == 0 {
+		return
+	}
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -46,8 +46,8 @@ type Dialer struct {
 	// the context has a deadline, negative is no limit.
 	HandshakeTimeout time.Duration
 
-	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096. They do not
-	// limit the size of messages.
+	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096, and 16384 for
+	// reading from a plain socket. They do not limit the size of messages.
 	ReadBufferSize, WriteBufferSize int
 
 	// WriteBufferPool is where a NextWriter borrows its buffer; nil is a pool of

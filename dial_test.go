@@ -53,7 +53,12 @@ func requireGreeting(t testing.TB, c *Conn, want string) {
 }
 
 // early returns the bytes that c was given with the handshake and nobody has read.
-func early(c *Conn) string { return string(c.r.buf[c.r.pos:c.r.end]) }
+func early(c *Conn) string {
+	if c.r.intake == nil {
+		return ""
+	}
+	return string(c.r.buf[c.r.pos:c.r.end])
+}
 
 // scriptedServer is the other end of an in-memory dial: it reads one request and
 // answers with what answer makes of it.

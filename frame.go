@@ -114,6 +114,39 @@ func ParseFrameHeader(b []byte) (h FrameHeader, n int, err error) {
 	return h, n, nil
 }
 
+// parseLone decodes the header of a frame that is a message by itself, without
+// extensions, whose length stands in 16 bits at most, and which b holds as a whole:
+// one whose payload is b[n:n+length], masked with key if it is to be masked. If
+// that is not what b begins with, or there is anything wrong with it, n is 0.
+func parseLone(b []byte, masked bool) (opcode, length int, key [4]byte, n int) {
+	if len(b) < 2 || b[0] != bitFin|TextMessage && b[0] != bitFin|BinaryMessage || b[1]&bitMask != 0 != masked {
+		return 0, 0, key, 0
+	}
+	n = 2
+	length = int(b[1] & maskLength)
+	if length >= len16 {
+		if length != len16 || len(b) < n+2 {
+			return 0, 0, key, 0
+		}
+		length = int(binary.BigEndian.Uint16(b[n:]))
+		n += 2
+		if length < len16 {
+			return 0, 0, key, 0
+		}
+	}
+	if masked {
+		if len(b) < n+4 {
+			return 0, 0, key, 0
+		}
+		key = [4]byte(b[n:])
+		n += 4
+	}
+	if len(b)-n < length {
+		return 0, 0, key, 0
+	}
+	return int(b[0] & maskOpcode), length, key, n
+}
+
 // Append encodes h at the end of dst, with the length in its shortest form, and
 // returns the longer slice. Bits of Opcode beyond the four of the wire are
 // dropped.

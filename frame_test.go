@@ -232,6 +232,48 @@ func BenchmarkParseFrameHeader(b *testing.B) {
 	}
 }
 
+// parseLone and ParseFrameHeader agree, wherever the bytes end, on the frames that
+// parseLone is for.
+func TestParseLone(t *testing.T) {
+	t.Parallel()
+	lengths := []struct {
+		octet byte
+		more  string
+		n     int
+	}{
+		{octet: 0}, {octet: 1, n: 1}, {octet: 125, n: 125}, {octet: 126, more: "00 7d", n: 125}, {octet: 126, more: "00 7e", n: 126},
+		{octet: 126, more: "01 00", n: 256}, {octet: 127, more: "00 00 00 00 00 00 00 20", n: 32},
+	}
+	for first := range 256 {
+		for _, bit := range []byte{0, bitMask} {
+			for _, length := range lengths {
+				wire := append([]byte{byte(first), bit | length.octet}, wstest.Hex(length.more)...)
+				if bit != 0 {
+					wire = append(wire, helloKey[:]...)
+				}
+				wire = append(wire, make([]byte, length.n)...)
+				for cut := 0; cut <= len(wire); cut = max(cut+1, min(20, len(wire)-2)) {
+					for _, masked := range []bool{true, false} {
+						opcode, n, key, header := parseLone(wire[:cut], masked)
+						h, want, err := ParseFrameHeader(wire[:cut])
+						lone := h.Fin && !h.RSV1 && !h.RSV2 && !h.RSV3 && (h.Opcode == TextMessage || h.Opcode == BinaryMessage)
+						if err != nil || !lone || h.Masked != masked || cut < len(wire) {
+							require.Zero(t, header, "%x", wire[:cut])
+							continue
+						}
+						require.Equal(t, want, header)
+						require.Equal(t, h.Opcode, opcode)
+						require.EqualValues(t, h.Length, n)
+						require.Equal(t, h.MaskKey, key)
+					}
+				}
+			}
+		}
+	}
+	_, _, _, n := parseLone(append(wstest.Hex("82 7f 00 00 00 00 00 01 00 00"), make([]byte, 1<<16)...), false)
+	require.Zero(t, n, "longer ones are not for parseLone")
+}
+
 func BenchmarkFrameHeaderAppend(b *testing.B) {
 	for _, h := range headerForms {
 		b.Run(fmt.Sprintf("%d/masked=%t", h.Length, h.Masked), func(b *testing.B) {

@@ -19,7 +19,7 @@ func keptForWriting(c *Conn) int {
 	if err := c.w.turn.take(context.Background(), control, time.Time{}); err != nil {
 		return 0
 	}
-	defer c.w.turn.release()
+	defer c.w.release(true)
 	return c.w.deflate.enc.Kept()
 }
 

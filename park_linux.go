@@ -47,7 +47,7 @@ func (s *started) control(f func(set *epoll.Set, fd uintptr, place epoll.Tag) er
 	a := arming.Get().(*armer)
 	defer arming.Put(a)
 	a.f, a.place, a.err = f, s.place, nil
-	if err := s.c.r.socket.raw.Control(a.do); err != nil {
+	if err := s.c.r.src.(*socket).raw.Control(a.do); err != nil {
 		return err
 	}
 	return a.err

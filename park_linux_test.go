@@ -203,7 +203,7 @@ func (brokenControl) Control(func(fd uintptr)) error { return errors.New("no spa
 func TestNoRoomToPark(t *testing.T) {
 	noLeaks(t)
 	c, peer := scripted(t, overTCP, true, Options{PingInterval: time.Minute})
-	c.r.socket.raw = brokenControl{c.r.socket.raw}
+	c.r.src.(*socket).raw = brokenControl{c.r.src.(*socket).raw}
 	taken := parking.taken
 	done := starting(t, c, func(m Message) error { return c.WriteMessage(m.Type, m.Data) })
 	for range 3 {

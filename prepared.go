@@ -51,5 +51,5 @@ func (pm *PreparedMessage) encoded(f form) *encoding {
 
 // WritePreparedMessage sends a prepared message. It is otherwise as WriteMessage.
 func (c *Conn) WritePreparedMessage(pm *PreparedMessage) error {
-	return c.w.prepared(pm.messageType, pm.plain, pm.encoded)
+	return c.w.prepared(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 }

@@ -31,10 +31,10 @@ type inbound struct {
 	server     bool // which end we are: a server gets masked frames
 	compressed bool // permessage-deflate is in use, RSV1 has a meaning
 
-	message   int  // type of the message in progress, 0 between messages
-	fragments int  // fragments of that message so far
-	empty     int  // empty fragments in a row
-	closed    bool // the peer's close frame came
+	closed    bool  // the peer's close frame came
+	message   int8  // type of the message in progress, 0 between messages
+	empty     int8  // empty fragments in a row
+	fragments int32 // fragments of that message so far
 }
 
 // accept judges the next frame by its header and takes note of it. A control
@@ -80,7 +80,7 @@ func (in *inbound) acceptData(h FrameHeader) error {
 		if in.message != 0 {
 			return errExpectedContinuation
 		}
-		in.message = h.Opcode
+		in.message = int8(h.Opcode)
 		in.fragments, in.empty = 0, 0
 	case opContinuation:
 		if in.message == 0 {

@@ -135,7 +135,7 @@ func TestInboundState(t *testing.T) {
 	t.Parallel()
 	in := inbound{server: true}
 	require.NoError(t, in.accept(aBeginning))
-	require.Equal(t, TextMessage, in.message)
+	require.EqualValues(t, TextMessage, in.message)
 	before := in
 	require.NoError(t, in.accept(aPing))
 	require.Equal(t, before, in, "a control frame changes nothing")
@@ -143,13 +143,13 @@ func TestInboundState(t *testing.T) {
 	for range 3 {
 		require.NoError(t, in.accept(aMiddle))
 	}
-	require.Equal(t, 4, in.fragments)
+	require.EqualValues(t, 4, in.fragments)
 	require.NoError(t, in.accept(anEnd))
 	in.end()
 	require.Zero(t, in.message)
 
 	require.NoError(t, in.accept(aBinary))
-	require.Equal(t, BinaryMessage, in.message)
+	require.EqualValues(t, BinaryMessage, in.message)
 	require.Equal(t, 1, in.fragments, "each message has its own count")
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/duplexkit/websocket/internal/utf8"
 	"github.com/duplexkit/websocket/internal/xor"
@@ -14,6 +16,13 @@ import (
 // This file holds the other direction: what the peer sends. From top to bottom:
 // the reader and its state; a message as a whole; a message piece by piece;
 // frames; bytes. A reader is used by one goroutine at a time, who has the turn.
+//
+// A connection spends its life waiting, so that what it keeps is little: the
+// reader. The rest, an intake, is borrowed when bytes come and given back when
+// they are used up and no message is in progress:
+//
+//	idle ── fill: bytes come ─▶ intake ── rest: nothing buffered, no message ─▶ idle
+//	                              └────── letGo: reading has failed ──────────▶ failed
 
 // DefaultReadLimit is the largest message, in bytes, that is read as a whole
 // where no limit was set.
@@ -30,46 +39,69 @@ type controls interface {
 	onPing(p []byte) error
 	onPong(p []byte) error
 	onClose(code int, reason string) error
-	beforeWait() // what is to come may be long in coming
+	beforeWait()     // what is to come may be long in coming
+	afterWait(n int) // it has brought n bytes
 }
 
 type reader struct {
-	src     io.Reader
-	socket  *socketReader // the shorter way to src, nil if there is none
-	ears    ears          // nil if nobody listens
-	up      controls
-	anyText bool // text need not be UTF-8
-	lenient bool // a timeout within a message does no harm, for nobody waits for it as a whole
+	src      io.Reader // a *socket if there is a shorter way to it than Read
+	up       controls
+	err      error     // why nothing can be read any more
+	inflate  *inflater // nil without permessage-deflate
+	*intake            // nil while nothing is buffered and no message is in progress
+	received counts
 
-	impatient bool // between messages nobody waits for the socket: errDry
-	drained   bool // the last read, an impatient one, took all that the socket had
+	size     int32 // bytes to have room for when some come, at least
+	kind     uint8 // the type of the last message that began
+	anyText  bool  // text need not be UTF-8
+	lenient  bool  // a timeout within a message does no harm, for nobody waits for it as a whole
+	dropping bool  // what is to come of the message is discarded
+	hasty    bool  // between messages nobody waits for the socket: errDry
+	drained  bool  // the last hasty read took all that the socket had
+	in       inbound
+}
 
+// An intake is what a reader has besides while bytes are at hand or a message is
+// in progress.
+type intake struct {
 	buf      []byte  // what was read from src, nil while nothing was
-	size     int     // bytes of buf, at least
 	lent     *buffer // the memory of buf, nil if that is not borrowed
 	pos, end int     // buf[pos:end] waits to be used
-	first    []byte  // room for the first bytes, where socket is nil
 
-	in       inbound
-	err      error // why nothing can be read any more
-	kind     int   // the type of the last message that began
-	dropping bool  // what is to come of the message is discarded
-	room     int64 // bytes that the message may still bring, negative for any number
-	text     bool  // the message is text that has to be UTF-8
-	valid    utf8.Validator
-	fin      bool    // the frame at hand is the last of its message
-	left     int64   // bytes of its payload that are still to come
-	masked   bool    // its payload is masked,
-	key      [4]byte // with this masking key,
-	keyPos   int     // continuing at this position
+	room   int64 // bytes that the message may still bring, negative for any number
+	text   bool  // the message is text that has to be UTF-8
+	valid  utf8.Validator
+	fin    bool    // the frame at hand is the last of its message
+	left   int64   // bytes of its payload that are still to come
+	masked bool    // its payload is masked,
+	key    [4]byte // with this masking key,
+	keyPos int     // continuing at this position
 
-	inflate  *inflater // nil without permessage-deflate
-	deflated bool      // the message at hand is compressed, and inflate is at work on it
-	wire     int64     // compressed bytes that the message may still bring, negative for any number
-	bare     int       // bytes from pos that are unmasked already
-	void     bool      // no octet of it has come
-	tail     int       // octets of deflate.Tail that were inflated
-	full     bool      // inflate has more to give than there was room for
+	deflated bool  // the message at hand is compressed, and the inflater is at work on it
+	wire     int64 // compressed bytes that the message may still bring, negative for any number
+	bare     int   // bytes from pos that are unmasked already
+	void     bool  // no octet of it has come
+	tail     int   // octets of deflate.Tail that were inflated
+	full     bool  // the inflater has more to give than there was room for
+
+	newMessages int // not counted yet, as are the next two
+	newPayload  int64
+	newWire     int
+}
+
+var intakes = sync.Pool{New: func() any { return new(intake) }}
+
+// counts are what has been received. Anybody may look, at any time.
+type counts struct {
+	messages atomic.Int64 // that have ended
+	payload  atomic.Int64 // bytes of messages, inflated
+	wire     atomic.Int64 // bytes from src
+}
+
+// stats returns the counts, which tell of all but the messages that lay in the
+// buffer together with the one at hand.
+func (r *reader) stats() (messages, payload, wire int64) {
+	return r.received.messages.Load(), r.received.payload.Load(), r.received.wire.Load()
 }
 
 // next goes to the beginning of the next message and returns its type. limit is
@@ -79,151 +111,223 @@ func (r *reader) next(limit int64) (messageType int, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	r.text = false // nobody sees the rest
-	r.dropping = true
+	if err := r.discard(); err != nil {
+		return 0, err
+	}
+	h, n, err := r.await()
+	if err != nil {
+		return 0, err
+	}
+	r.room = limit
+	if err := r.enter(h, n); err != nil {
+		return 0, err
+	}
+	return int(r.kind), nil
+}
+
+// discard goes to the end of the message at hand.
+func (r *reader) discard() error {
 	for r.in.message != 0 {
+		r.dropping = true
+		r.text = false // nobody sees it
 		if err := r.skip(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	r.dropping = false
-	r.room = limit
-	if err := r.advance(); err != nil {
-		return 0, err
+	return nil
+}
+
+// lone waits until something is buffered, and returns the next message if it is as
+// most are: one frame, not compressed, of less than 64 KiB, and in the buffer as a
+// whole, where p lies. It does the work of next and payload for those. All others,
+// and what is wrong with them, it leaves to these: the type is 0 then.
+func (r *reader) lone(limit int64) (messageType int, p []byte, err error) {
+	if r.err != nil {
+		return 0, nil, r.err
 	}
-	return r.kind, nil
+	if r.in.message != 0 {
+		return 0, nil, nil
+	}
+	if r.intake == nil || r.pos == r.end {
+		if err := r.fill(); err != nil {
+			return 0, nil, r.fail(err)
+		}
+	}
+	opcode, length, key, n := parseLone(r.buf[r.pos:r.end], r.in.server)
+	if n == 0 || limit >= 0 && int64(length) > limit {
+		return 0, nil, nil
+	}
+	p = r.buf[r.pos+n:][:length:length] // who appends to it must not write on what is to come
+	switch {
+	case opcode == TextMessage && !r.anyText:
+		if !r.loneText(key, p) {
+			return 0, nil, nil
+		}
+	case r.in.server:
+		xor.Mask(key, 0, p)
+	}
+	r.pos += n + length
+	r.newMessages++
+	r.newPayload += int64(length)
+	return opcode, p, nil
+}
+
+// loneText is lone for the payload of a text message. If that is not UTF-8 it is
+// left as it was.
+func (r *reader) loneText(key [4]byte, p []byte) bool {
+	var valid utf8.Validator
+	if !r.in.server {
+		return valid.Write(p) && valid.Done()
+	}
+	if _, ok := valid.Unmask(key, 0, p); ok && valid.Done() {
+		return true
+	}
+	xor.Mask(key, 0, p)
+	return false
 }
 
 // message reads the next message as a whole and appends it to dst. When it fails
 // within the message it returns the type and what was received until then;
-// before, the type is 0.
+// before, the type is 0. If dst has no room for it, it allocates once: when the
+// message is there, whatever length its header claims before.
 func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, err error) {
+	messageType, p, err = r.lone(limit)
+	if err != nil {
+		return 0, dst, err
+	}
+	if messageType != 0 {
+		return messageType, appendAll(dst, p), nil
+	}
 	messageType, err = r.next(limit)
 	if err != nil {
 		return 0, dst, err
 	}
-	for p = dst; ; {
-		var need int
-		if p, need, err = r.gather(p, len(dst)); need == 0 {
-			return messageType, p, err
+	if dst == nil {
+		dst = []byte{} // what an empty message is
+	}
+	if cap(dst) > len(dst) {
+		base := len(dst)
+		if dst, err = r.gather(dst, base); err != nil || r.in.message == 0 {
+			return messageType, dst, err
 		}
-		p = append(make([]byte, 0, len(p)+need), p...)
+		if r.deflated {
+			r.inflate.commit(dst[base:])
+		}
 	}
-}
-
-// newMessage is message into memory of its own, allocated once: when the message
-// is there, whatever length its header claims before.
-func (r *reader) newMessage(limit int64) (messageType int, p []byte, err error) {
-	messageType, err = r.next(limit)
-	if err != nil {
-		return 0, nil, err
-	}
-	if r.atHand() {
-		p, _, err = r.gather(make([]byte, 0, r.left), 0)
-		return messageType, p, err
-	}
-	buf, err := r.gatherPooled()
-	p = append(make([]byte, 0, len(buf.b)), buf.b...)
-	buf.giveBack()
-	return messageType, p, err
+	rest, err := r.collect(false)
+	return messageType, rest.appendTo(dst), err
 }
 
 // lendMessage is message without any memory for it: p lies where it was received
 // until the next call, or in lent, which the caller gives back.
 func (r *reader) lendMessage(limit int64) (messageType int, p []byte, lent *buffer, err error) {
+	messageType, p, err = r.lone(limit)
+	if messageType != 0 || err != nil {
+		return messageType, p, nil, err
+	}
 	messageType, err = r.next(limit)
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	if r.atHand() {
-		end := r.pos + int(r.left)
-		p = r.buf[r.pos:end:end] // who appends to it must not write on what is to come
-		if len(p) > 0 {
-			_, err = r.payload(p) // onto itself
-		}
-		return messageType, p, nil, err
+	whole, err := r.collect(true)
+	return messageType, whole.last.b, whole.last, err
+}
+
+// pooledMessage is lendMessage into memory that is always lent.
+func (r *reader) pooledMessage(limit int64) (messageType int, lent *buffer, err error) {
+	messageType, p, lent, err := r.lendMessage(limit)
+	if lent == nil && err == nil {
+		lent = borrowBuffer(len(p))
+		lent.b = append(lent.b, p...)
 	}
-	lent, err = r.gatherPooled()
-	return messageType, lent.b, lent, err
+	return messageType, lent, err
 }
 
 // buffered reports whether the next frame is here already, whole: to read it is
 // not to wait.
 func (r *reader) buffered() bool {
+	if r.intake == nil {
+		return false
+	}
 	h, n, err := ParseFrameHeader(r.buf[r.pos:r.end])
 	return err == nil && h.Length <= int64(r.end-r.pos-n)
 }
 
-// atHand reports whether all of the message at hand lies in the buffer as it is.
-func (r *reader) atHand() bool {
-	return r.fin && !r.deflated && r.left <= int64(r.end-r.pos)
+// collect reads what is to come of the message at hand into memory that it borrows
+// as the message comes. If it is to be in one piece it is, as soon as its end is in
+// sight. A compressed one always is: the inflater looks back at what it has given.
+func (r *reader) collect(inOne bool) (got gathered, err error) {
+	for r.in.message != 0 && err == nil {
+		var more int
+		if more, err = r.roomFor(got.n); err != nil {
+			break
+		}
+		if r.deflated || inOne && r.fin && int64(more) == r.left {
+			got.join(more)
+		} else {
+			got.add(borrowBuffer(min(more, maxPooled)))
+		}
+		before := len(got.last.b)
+		got.last.b, err = r.gather(got.last.b, 0)
+		got.n += len(got.last.b) - before
+	}
+	if inOne {
+		got.join(0)
+	}
+	return got, err
 }
 
-// gatherPooled reads what is to come of the message at hand into memory that it
-// borrows as the message comes.
-func (r *reader) gatherPooled() (buf *buffer, err error) {
+// roomFor returns for how many bytes to make room when have bytes of the message at
+// hand have come: for as many again, so that memory follows what was sent and not
+// what a header claims, and many small fragments cost no more than one large.
+func (r *reader) roomFor(have int) (more int, err error) {
 	if r.deflated {
-		buf = borrowBuffer(r.guess(0))
-	} else {
-		buf = borrowBuffer(int(min(r.left, int64(r.end-r.pos))))
+		return r.guess(have), nil
 	}
-	for {
-		p, need, err := r.gather(buf.b, 0)
-		buf.b = p
-		if need == 0 {
-			return buf, err
+	if have == 0 {
+		if r.pos == r.end {
+			if err := r.fill(); err != nil {
+				return 0, r.fail(err)
+			}
 		}
-		larger := borrowBuffer(len(p) + need)
-		larger.b = append(larger.b, p...)
-		buf.giveBack()
-		buf = larger
+		have = r.end - r.pos
 	}
+	if r.fin {
+		return int(min(int64(have), r.left)), nil
+	}
+	return have, nil
 }
 
 // gather appends what is to come of the message at hand, which began at
-// dst[base], as far as there is room. If there is not, need says how many more
-// bytes to make room for: as many as have come already, so that memory follows
-// what was sent and not what a header claims, and many small fragments cost no
-// more than one large.
-func (r *reader) gather(dst []byte, base int) (p []byte, need int, err error) {
+// dst[base], as far as there is room.
+func (r *reader) gather(dst []byte, base int) (p []byte, err error) {
 	for r.in.message != 0 {
 		if r.usedUp() {
 			if err := r.advance(); err != nil {
-				return dst, 0, err
+				return dst, err
 			}
 			if r.in.fragments > maxFragments {
-				return dst, 0, r.fail(errFragments)
+				return dst, r.fail(errFragments)
 			}
 			continue
 		}
 		if r.deflated {
-			if dst, err = r.expand(dst, base); err != nil {
-				return dst, 0, err
-			}
-			if r.full {
-				return dst, r.guess(len(dst)), nil
+			if dst, err = r.expand(dst, base); err != nil || r.full {
+				return dst, err
 			}
 			continue
 		}
 		if len(dst) == cap(dst) {
-			if r.pos == r.end {
-				if err := r.fill(); err != nil {
-					return dst, 0, r.fail(err)
-				}
-			}
-			need = max(len(dst), int(min(r.left, int64(r.end-r.pos))))
-			if r.fin {
-				need = int(min(int64(need), r.left))
-			}
-			return dst, need, nil
+			return dst, nil
 		}
 		n, err := r.payload(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if err != nil {
-			return dst, 0, err
+			return dst, err
 		}
 	}
-	return dst, 0, nil
+	return dst, nil
 }
 
 // read reads from the message at hand. The error is io.EOF at its end.
@@ -281,11 +385,36 @@ func (r *reader) advance() error {
 	if err != nil {
 		return err
 	}
+	return r.enter(h, n)
+}
+
+// enter takes over the header of the next data frame, which await has left in the
+// buffer.
+func (r *reader) enter(h FrameHeader, n int) error {
 	if err := r.in.accept(h); err != nil {
 		return r.fail(err)
 	}
 	r.pos += n
-	return r.begin(h)
+	if h.Opcode != opContinuation {
+		r.kind = uint8(h.Opcode)
+		r.text = h.Opcode == TextMessage && !r.anyText
+		r.valid.Reset()
+		if h.RSV1 {
+			r.beginDeflated()
+		}
+	}
+	r.fin, r.left = h.Fin, h.Length
+	r.masked, r.key, r.keyPos = h.Masked, h.MaskKey, 0
+	if r.deflated {
+		return r.spend(h.Length)
+	}
+	if r.room >= 0 {
+		if h.Length > r.room {
+			return r.fail(ErrReadLimit)
+		}
+		r.room -= h.Length
+	}
+	return r.used(0)
 }
 
 // await waits for the next data frame, whose header of n bytes it leaves in the
@@ -293,6 +422,11 @@ func (r *reader) advance() error {
 // it is whole its bytes stay in the buffer, and a timeout loses nothing.
 func (r *reader) await() (h FrameHeader, n int, err error) {
 	for r.err == nil {
+		if r.intake == nil {
+			if err := r.fill(); err != nil {
+				return h, 0, r.fail(err)
+			}
+		}
 		h, n, err = ParseFrameHeader(r.buf[r.pos:r.end])
 		if err == io.ErrUnexpectedEOF {
 			err = r.fill()
@@ -345,40 +479,18 @@ func (r *reader) control(opcode int, p []byte) error {
 	return &CloseError{Code: code, Text: reason}
 }
 
-// begin takes over the header of a data frame.
-func (r *reader) begin(h FrameHeader) error {
-	if h.Opcode != opContinuation {
-		r.kind = h.Opcode
-		r.text = h.Opcode == TextMessage && !r.anyText
-		r.valid.Reset()
-		if h.RSV1 {
-			r.beginDeflated()
-		}
-	}
-	r.fin, r.left = h.Fin, h.Length
-	r.masked, r.key, r.keyPos = h.Masked, h.MaskKey, 0
-	if r.deflated {
-		return r.spend(h.Length)
-	}
-	if r.room >= 0 {
-		if h.Length > r.room {
-			return r.fail(ErrReadLimit)
-		}
-		r.room -= h.Length
-	}
-	return r.used(0)
-}
-
 // payload reads what is at hand of the frame's payload, at most len(p) bytes.
 func (r *reader) payload(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), r.left)]
 	switch {
 	case r.pos < r.end:
 		n = r.take(p)
-	case len(p) >= r.size:
+	case len(p) >= int(r.size):
+		r.rest()
 		if n, err = r.receive(p); err != nil {
 			return 0, r.fail(err)
 		}
+		r.newWire += n
 	default:
 		if err = r.fill(); err != nil {
 			return 0, r.fail(err)
@@ -403,14 +515,21 @@ func (r *reader) payload(p []byte) (n int, err error) {
 // used notes that n bytes of the frame's payload are done with.
 func (r *reader) used(n int) error {
 	r.left -= int64(n)
+	r.newPayload += int64(n)
 	if r.left > 0 || !r.fin {
 		return nil
 	}
 	if r.text && !r.valid.Done() {
 		return r.fail(errInvalidUTF8) // it ends within a character
 	}
-	r.in.end()
+	r.ended()
 	return nil
+}
+
+// ended notes that the message at hand has been read to its end.
+func (r *reader) ended() {
+	r.in.end()
+	r.newMessages++
 }
 
 // beginDeflated prepares for a compressed message. Its limit counts what it
@@ -493,6 +612,7 @@ func (r *reader) expand(dst []byte, base int) (p []byte, err error) {
 			r.inflate.endFragment()
 		}
 	}
+	r.newPayload += int64(len(dst) - start)
 	if r.room >= 0 {
 		r.room -= int64(len(dst) - start)
 	}
@@ -538,7 +658,7 @@ func (r *reader) endDeflated(p []byte) error {
 	if r.text && !r.valid.Done() {
 		return r.fail(errInvalidUTF8)
 	}
-	r.in.end()
+	r.ended()
 	return nil
 }
 
@@ -570,12 +690,13 @@ func (r *reader) fail(err error) error {
 
 // letGo gives back what was borrowed: nobody will read on.
 func (r *reader) letGo() {
-	r.pos = r.end
-	r.rest()
+	if r.intake == nil {
+		return
+	}
 	if r.deflated {
-		r.deflated = false
 		r.inflate.drop()
 	}
+	r.release()
 }
 
 // isTimeout reports whether err is a deadline of ours. ETIMEDOUT, a peer that
@@ -593,59 +714,53 @@ func (r *reader) take(p []byte) int {
 // frame. An empty buffer is given back before there is anything to wait for.
 func (r *reader) fill() error {
 	r.rest()
-	if r.buf == nil && r.socket != nil {
-		return r.fillFromSocket()
+	if s, ok := r.src.(*socket); ok {
+		return r.fillFromSocket(s)
 	}
-	if r.buf == nil && r.left > 0 {
-		r.borrowed(borrowBuffer(r.size), 0) // the message will not be long in coming
+	if r.intake != nil && r.buf == nil && r.left > 0 {
+		r.borrowed(borrowBuffer(int(r.size)), 0) // the message will not be long in coming
 	}
-	if r.buf != nil {
+	if r.intake != nil && r.buf != nil {
 		r.end = copy(r.buf, r.buf[r.pos:r.end])
 		r.pos = 0
 		n, err := r.receive(r.buf[r.end:])
 		r.end += n
+		r.newWire += n
 		return err
 	}
 	// Nothing tells when there will be something to read, but reading.
-	if r.first == nil {
-		r.first = make([]byte, firstBytes)
-	}
-	n, err := r.receive(r.first)
+	first := firstBytes.Get().(*[32]byte)
+	n, err := r.receive(first[:])
 	if err == nil {
-		r.borrowed(borrowBuffer(r.size), 0)
-		r.end = copy(r.buf, r.first[:n])
+		r.borrowed(borrowBuffer(int(r.size)), n)
+		copy(r.buf, first[:n])
+		r.newWire += n
 	}
+	firstBytes.Put(first)
 	return err
 }
 
-// firstBytes is how much is read to begin with where there is no socketReader: a
+// firstBytes is memory for what is read to begin with where there is no socket: a
 // header and a little more.
-const firstBytes = 32
+var firstBytes = sync.Pool{New: func() any { return new([32]byte) }}
 
-// rest gives an empty buffer back.
-func (r *reader) rest() {
-	if r.pos == r.end {
-		r.lent.giveBack()
-		r.buf, r.lent = nil, nil
-		r.pos, r.end = 0, 0
+// fillFromSocket waits for bytes, and has no more memory meanwhile than what it has
+// of a frame calls for, whatever the size of the buffer that comes next.
+func (r *reader) fillFromSocket(s *socket) error {
+	var begun []byte // of a header or a control frame
+	if r.intake != nil && r.pos < r.end {
+		begun = r.buf[r.pos:r.end]
+		if cap(r.buf) > 1<<minBuffer {
+			small := borrowBuffer(len(begun))
+			n := copy(small.b[:cap(small.b)], begun)
+			r.lent.giveBack()
+			r.borrowed(small, n)
+			begun = r.buf[:n]
+		}
 	}
-}
-
-// borrowed takes over memory that holds n bytes to be used.
-func (r *reader) borrowed(lent *buffer, n int) {
-	r.lent, r.buf = lent, lent.b[:cap(lent.b)]
-	r.pos, r.end = 0, n
-}
-
-func (r *reader) fillFromSocket() error {
 	r.up.beforeWait()
-	if r.ears != nil {
-		r.ears.wait()
-	}
-	lent, n, err := r.readSocket()
-	if r.ears != nil {
-		r.ears.hear(n)
-	}
+	lent, n, err := r.readSocket(s, begun)
+	r.up.afterWait(n)
 	if err != nil {
 		return err
 	}
@@ -653,31 +768,86 @@ func (r *reader) fillFromSocket() error {
 		lent.giveBack()
 		return brokenOff()
 	}
-	r.borrowed(lent, n)
+	if begun != nil {
+		r.lent.giveBack()
+	}
+	r.borrowed(lent, len(begun)+n)
+	r.newWire += n
 	return nil
 }
 
-// readSocket waits for what the socket has to read, unless nobody is to wait.
-func (r *reader) readSocket() (lent *buffer, n int, err error) {
-	if !r.impatient || r.in.message != 0 {
-		return r.socket.read(true)
+// readSocket reads from the socket, and waits for it if it has to and may.
+func (r *reader) readSocket(s *socket, begun []byte) (lent *buffer, n int, err error) {
+	if !r.hasty || r.in.message != 0 || begun != nil {
+		return s.read(int(r.size), begun, true)
 	}
 	if r.drained {
-		r.drained = false // more may have come since, but whoever asks again will see it
+		r.drained = false // more may have come since, and whoever asks again will see it
 		return nil, 0, errDry
 	}
-	lent, n, err = r.socket.read(false)
-	r.drained = n > 0 && n < r.socket.size
+	lent, n, err = s.read(int(r.size), nil, false)
+	r.drained = n > 0 && n < int(r.size)
 	return lent, n, err
 }
 
 // errDry means that the socket has nothing to read and nobody is to wait for it.
 var errDry = errors.New("websocket: nothing to read")
 
-// ears are told of each wait for the peer.
-type ears interface {
-	wait()
-	hear(n int) // the wait is over and has brought n bytes
+// rest gives back what nobody needs now.
+func (r *reader) rest() {
+	if r.intake == nil || r.pos < r.end {
+		return
+	}
+	if r.in.message == 0 {
+		r.release()
+		return
+	}
+	if r.newWire >= defaultBufferSize { // a large message may take its time
+		r.count()
+	}
+	r.lent.giveBack()
+	r.buf, r.lent = nil, nil
+	r.pos, r.end = 0, 0
+}
+
+// count makes what has been read known.
+func (r *reader) count() {
+	if r.newMessages > 0 {
+		r.received.messages.Add(int64(r.newMessages))
+	}
+	if r.newPayload > 0 {
+		r.received.payload.Add(r.newPayload)
+	}
+	if r.newWire > 0 {
+		r.received.wire.Add(int64(r.newWire))
+	}
+	r.newMessages, r.newPayload, r.newWire = 0, 0, 0
+}
+
+// release gives the reading back, and nothing of it to whoever is lent it next.
+func (r *reader) release() {
+	r.count()
+	r.lent.giveBack()
+	*r.intake = intake{}
+	intakes.Put(r.intake)
+	r.intake = nil
+}
+
+// borrowed takes over memory that holds n bytes to be used.
+func (r *reader) borrowed(lent *buffer, n int) {
+	if r.intake == nil {
+		r.intake = intakes.Get().(*intake)
+	}
+	r.lent, r.buf = lent, lent.b[:cap(lent.b)]
+	r.pos, r.end = 0, n
+}
+
+// early takes over bytes that came before there was a reader.
+func (r *reader) early(p []byte) {
+	r.intake = intakes.Get().(*intake)
+	r.buf = make([]byte, max(int(r.size), len(p)))
+	r.end = copy(r.buf, p)
+	r.newWire = len(p)
 }
 
 // brokenOff is the end of input without a close frame: "If [...] no Close control
@@ -690,15 +860,10 @@ func brokenOff() error {
 // receive reads at least one byte into p, or returns an error.
 func (r *reader) receive(p []byte) (n int, err error) {
 	const patience = 100 // reads that bring nothing, as in bufio
-	r.up.beforeWait()
 	for range patience {
-		if r.ears != nil {
-			r.ears.wait()
-		}
+		r.up.beforeWait()
 		n, err = r.src.Read(p)
-		if r.ears != nil {
-			r.ears.hear(n)
-		}
+		r.up.afterWait(n)
 		if n > 0 {
 			return n, nil // src says it again if it has an error
 		}

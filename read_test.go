@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +36,8 @@ func (j *journal) onClose(code int, reason string) error {
 	j.note("close %d %q", code, reason)
 	return j.closeErr
 }
-func (j *journal) beforeWait() { j.waits++ }
+func (j *journal) beforeWait()   { j.waits++ }
+func (j *journal) afterWait(int) {}
 
 func newTestReader(src io.Reader, server bool) (*reader, *journal) {
 	j := &journal{}
@@ -77,7 +79,7 @@ func always(n int) func() int { return func() int { return n } }
 
 var wholeWays = []way{
 	{"into memory of the caller", wholeMessage},
-	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.newMessage(limit) }},
+	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.message(nil, limit) }},
 }
 
 var ways = append(slices.Clone(wholeWays),
@@ -322,9 +324,9 @@ func TestReaderNetworkError(t *testing.T) {
 
 	// A timeout of the network that is no deadline of ours is like any other error.
 	r, _ := newTestReader(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(wire))), true)
-	_, _, err := r.newMessage(-1)
+	_, _, err := r.message(nil, -1)
 	require.Equal(t, iotest.ErrTimeout, err)
-	_, _, err = r.newMessage(-1)
+	_, _, err = r.message(nil, -1)
 	require.Equal(t, iotest.ErrTimeout, err)
 
 	r, _ = newTestReader(iotest.ErrReader(nil), true) // reads 0, nil for ever
@@ -466,11 +468,11 @@ func TestReaderTimeoutAfterDiscarding(t *testing.T) {
 	require.NoError(t, err)
 	_, err = r.next(-1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	messageType, p, err := r.newMessage(-1)
+	messageType, p, err := r.message(nil, -1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Equal(t, TextMessage, messageType)
 	require.Equal(t, "rea", string(p))
-	_, _, err = r.newMessage(-1)
+	_, _, err = r.message(nil, -1)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 }
 
@@ -530,7 +532,7 @@ func TestReaderNewMemory(t *testing.T) {
 	r, _ := newTestReader(bytes.NewReader(bytesOf(true, textFrame("one"), binaryFirst(some(9000)), lastFrame(some(9000)), textFrame("two"), binaryFirst(some(9000)), lastFrame("end"))), true)
 	var got [][]byte
 	for range 4 {
-		_, p, err := r.newMessage(-1)
+		_, p, err := r.message(nil, -1)
 		require.NoError(t, err)
 		require.Equal(t, len(p), cap(p), "one allocation of the right size")
 		got = append(got, p)
@@ -646,10 +648,10 @@ func TestReaderLimitOfEachMessage(t *testing.T) {
 	t.Parallel()
 	r, _ := newTestReader(bytes.NewReader(bytesOf(true, textFrame("Hello"), textFrame("Hello"), textFrame("Hello"))), true)
 	for _, limit := range []int64{5, -1} {
-		_, _, err := r.newMessage(limit)
+		_, _, err := r.message(nil, limit)
 		require.NoError(t, err)
 	}
-	_, _, err := r.newMessage(4)
+	_, _, err := r.message(nil, 4)
 	require.Equal(t, ErrReadLimit, err)
 }
 
@@ -757,7 +759,7 @@ func TestReaderHandlerError(t *testing.T) {
 		r, j := newTestReader(bytes.NewReader(bytesOf(true, wstest.CloseFrame(1000, ""), textFrame("late"))), true)
 		j.closeErr = errors.New("handler")
 		for range 2 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.Equal(t, j.closeErr, err, "in place of the CloseError")
 		}
 		require.True(t, r.in.closed)
@@ -767,7 +769,7 @@ func TestReaderHandlerError(t *testing.T) {
 		r, j := newTestReader(bytes.NewReader(bytesOf(true, pingFrame("p"), textFrame("a"))), true)
 		j.pingErr = errTurnTimeout
 		for range 2 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.Equal(t, errTurnTimeout, err, "it is no timeout of reading")
 		}
 	})
@@ -805,18 +807,18 @@ func TestReaderWaits(t *testing.T) {
 			for cut := 1; cut < len(frame); cut = min(2*cut, len(frame)) { // short of a header and of a payload
 				r, j := waitsFor(slices.Concat(bytesOf(server, textFrame("first")), frame[:cut]))
 				require.False(t, r.buffered(), "nothing is")
-				_, _, err := r.newMessage(-1)
+				_, _, err := r.message(nil, -1)
 				require.NoError(t, err)
 				require.False(t, r.buffered(), "%d of %d bytes", cut, len(frame))
 				waited := j.waits
-				_, _, err = r.newMessage(-1)
+				_, _, err = r.message(nil, -1)
 				require.Equal(t, cutOff, err)
 				require.Greater(t, j.waits, waited)
 			}
 		}
 		r, j := waitsFor(bytesOf(server, append(frames, textFirst("Hel"), lastFrame("lo"))...))
 		for n := range 5 {
-			_, _, err := r.newMessage(-1)
+			_, _, err := r.message(nil, -1)
 			require.NoError(t, err)
 			require.Equal(t, n < 4, r.buffered())
 		}
@@ -836,13 +838,13 @@ func TestReaderBuffer(t *testing.T) {
 		for _, source := range sources {
 			for _, way := range ways {
 				r, j := newTestReader(source.wrap(bytes.NewReader(wire)), true)
-				r.size = size
+				r.size = int32(size)
 				require.Equal(t, cutOff, way.everything(r, j, -1))
 				require.Equal(t, []string{
 					fmt.Sprintf("message 2 %q", some(250)), fmt.Sprintf("ping %q", some(125)), fmt.Sprintf("message 2 %q", some(256)),
 					fmt.Sprintf("ping %q", some(125)), fmt.Sprintf("message 2 %q", some(70000)), fmt.Sprintf("pong %q", some(125)),
 				}, j.lines)
-				require.Nil(t, r.buf, "it is given back")
+				require.Nil(t, r.intake, "it is given back")
 			}
 		}
 	}
@@ -855,9 +857,8 @@ func stallAfter(wire []byte, read func(r *reader, limit int64) (int, []byte, err
 	r, _ := newTestReader(src, true)
 	return func() []byte {
 		*src = wstest.Source{Data: wire, End: io.ErrClosedPipe}
-		r.pos = r.end
-		r.rest()
-		*r = reader{src: src, up: r.up, size: r.size, first: r.first, in: inbound{server: true}}
+		r.letGo()
+		*r = reader{src: src, up: r.up, size: r.size, in: inbound{server: true}}
 		_, p, _ := read(r, -1)
 		return p
 	}
@@ -887,6 +888,170 @@ func TestReaderMemory(t *testing.T) {
 	}
 }
 
+// What a connection keeps while it waits is what most of them have most of the
+// time.
+func TestReaderKeepsLittle(t *testing.T) {
+	t.Parallel()
+	require.LessOrEqual(t, reflect.TypeFor[reader]().Size(), uintptr(112))
+	require.LessOrEqual(t, reflect.TypeFor[attempt]().Size(), uintptr(48))
+}
+
+// What one message leaves in an intake no other gets to see, however the message
+// ended. The intake is looked at after it was given back, so nothing else may run.
+func TestReaderLeavesNothingBehind(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		wire []byte
+	}{
+		{"whole", bytesOf(true, binaryFirst("ab"), lastFrame("c"))},
+		{"text", bytesOf(true, textFrame("κόσμε"))},
+		{"compressed", bytesOf(true, deflatedText(helloDeflated))},
+		{"within a header", bytesOf(true, textFrame("a"), textFrame(some(1000)))[:9]},
+		{"within a character", bytesOf(true, textFirst("\xe2\x82"))},
+		{"within a payload", bytesOf(true, binaryFrame(some(1000)))[:500]},
+		{"within a compressed payload", bytesOf(true, deflatedText(helloDeflated))[:9]},
+		{"not text", bytesOf(true, textFirst("a"), lastFrame("\xff"))},
+		{"wrong", bytesOf(true, textFirst("a"), textFirst("b"))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, way := range ways {
+				var used *intake
+				var r *reader
+				src := iotest.OneByteReader(bytes.NewReader(tc.wire))
+				r, _ = newTestReader(readerFunc(func(p []byte) (int, error) {
+					if r.intake != nil {
+						used = r.intake
+					}
+					return src.Read(p)
+				}), true)
+				r.in.compressed = true
+				r.inflate = newInflater(Compression{}, true)
+				for err := error(nil); err == nil; {
+					_, _, err = way.read(r, -1)
+					if r.intake != nil {
+						used = r.intake
+					}
+					r.rest()
+				}
+				require.Nil(t, r.intake)
+				require.NotNil(t, used)
+				require.Equal(t, intake{}, *used)
+			}
+		})
+	}
+}
+
+// Readers that use the same intakes by turns, in the middle of messages and of
+// headers, each read what they were sent.
+func TestIntakesGoRound(t *testing.T) {
+	t.Parallel()
+	type turn struct {
+		read func() error // on to the next timeout
+		end  error
+	}
+	var turns []turn
+	for _, tc := range transcripts {
+		for _, server := range []bool{true, false} {
+			wire := bytesOf(server, tc.frames...)
+			if len(wire) > 1000 {
+				continue
+			}
+			src := &wstest.Source{Data: wire, Stop: os.ErrDeadlineExceeded}
+			for at := range wire {
+				src.Stops = append(src.Stops, at)
+			}
+			r, j := newTestReader(src, server)
+			r.lenient = true
+			kind := 0 // of the message at hand
+			var p, room []byte
+			read := func() (err error) {
+				for {
+					if kind == 0 {
+						if kind, err = r.next(-1); err != nil {
+							return err
+						}
+						room = make([]byte, 3)
+					}
+					n, err := r.read(room)
+					p = append(p, room[:n]...)
+					switch {
+					case err == io.EOF:
+						j.note("message %d %q", kind, p)
+						kind, p = 0, nil
+					case isTimeout(err):
+						return err
+					case err != nil:
+						j.note("broken %d %q", kind, p)
+						return err
+					}
+				}
+			}
+			turns = append(turns, turn{end: tc.end, read: func() error {
+				err := read()
+				r.rest()
+				if !isTimeout(err) {
+					require.Equal(t, tc.lines, j.lines, tc.name)
+				}
+				return err
+			}})
+		}
+	}
+	for len(turns) > 0 {
+		turns = slices.DeleteFunc(turns, func(turn turn) bool {
+			err := turn.read()
+			if isTimeout(err) {
+				return false
+			}
+			require.Equal(t, turn.end, err)
+			return true
+		})
+	}
+}
+
+// What came is counted, whether somebody looked at it or not.
+func TestReaderStats(t *testing.T) {
+	t.Parallel()
+	wire := bytesOf(true,
+		textFrame("Hello"), pingFrame("p"), binaryFirst(some(5000)), pongFrame(""), lastFrame("end"), textFrame(""),
+		deflatedText(helloDeflated), wstest.CloseFrame(1000, ""))
+	const payload = 5 + 5003 + 5
+	for _, source := range sources {
+		for _, way := range append(ways, way{"discarding", func(r *reader, limit int64) (int, []byte, error) {
+			messageType, err := r.next(limit)
+			return messageType, nil, err
+		}}) {
+			r, _ := newTestReader(source.wrap(bytes.NewReader(wire)), true)
+			r.in.compressed = true
+			r.inflate = newInflater(Compression{}, true)
+			stop := make(chan struct{})
+			watched := soon(func() (fell bool) {
+				for last := [3]int64{}; ; {
+					messages, payload, wire := r.stats()
+					fell = fell || messages < last[0] || payload < last[1] || wire < last[2]
+					last = [3]int64{messages, payload, wire}
+					select {
+					case <-stop:
+						return fell
+					default:
+					}
+				}
+			})
+			var err error
+			for err == nil {
+				_, _, err = way.read(r, -1)
+			}
+			close(stop)
+			require.False(t, <-watched)
+			require.Equal(t, closedWith(1000, ""), err)
+			r.letGo()
+			messages, bytes, received := r.stats()
+			require.EqualValues(t, 4, messages, way.name)
+			require.EqualValues(t, payload, bytes, way.name)
+			require.EqualValues(t, len(wire), received, way.name)
+		}
+	}
+}
+
 func TestReaderAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes pools forget")
@@ -901,7 +1066,7 @@ func TestReaderAllocations(t *testing.T) {
 		if n == 0 {
 			want = 0
 		}
-		require.InDelta(t, want, testing.AllocsPerRun(100, func() { _, _, _ = r.newMessage(-1) }), 0.5, "%d bytes into new memory", n)
+		require.InDelta(t, want, testing.AllocsPerRun(100, func() { _, _, _ = r.message(nil, -1) }), 0.5, "%d bytes into new memory", n)
 	}
 }
 
@@ -1044,5 +1209,28 @@ func TestReaderLetsGoOfEarlyBytes(t *testing.T) {
 	_, p, err := c.ReadMessage()
 	require.NoError(t, err)
 	require.Equal(t, "Hello", string(p))
-	require.Nil(t, c.r.buf)
+	require.Nil(t, c.r.intake)
+}
+
+// Small messages that come many at a time are what a loop spends its time on: 64
+// to a read.
+func BenchmarkReaderBatch(b *testing.B) {
+	const batch = 64
+	for _, n := range []int{16, 64, 125, 200} {
+		for _, f := range []wstest.Frame{textFrame(some(n)), binaryFrame(some(n))} {
+			b.Run(fmt.Sprintf("%d/opcode=%d", n, f.Opcode), func(b *testing.B) {
+				wire := bytes.Repeat(bytesOf(true, f), batch)
+				r, _ := newTestReader(&loop{data: wire}, true)
+				r.size = int32(len(wire))
+				b.ReportAllocs()
+				for range b.N {
+					_, p, lent, err := r.lendMessage(DefaultReadLimit)
+					if err != nil || len(p) != n {
+						b.Fatal(err)
+					}
+					lent.giveBack()
+				}
+			})
+		}
+	}
 }

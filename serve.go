@@ -51,9 +51,7 @@ func (c *Conn) Messages(ctx context.Context) iter.Seq2[Message, error] {
 func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, err error) {
 	err = c.read(ctx, func() (err error) {
 		c.supersede()
-		if messageType, err = c.r.next(c.wholeLimit()); err == nil {
-			lent, err = c.r.gatherPooled()
-		}
+		messageType, lent, err = c.r.pooledMessage(c.wholeLimit())
 		return err
 	})
 	return messageType, lent, err
@@ -97,10 +95,11 @@ func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, ou
 	return c.loop(ctx, handle)
 }
 
-// loop hands one message after the other to handle, until an end comes. An
-// impatient reader makes it return errDry when no message is there. The caller has
-// the read turn.
+// loop hands one message after the other to handle, until an end comes. A hasty
+// reader makes it return errDry when no message is there. The caller has the read
+// turn.
 func (c *Conn) loop(ctx context.Context, handle func(m Message) error) (err, outcome error) {
+	defer c.w.hold(false)
 	for {
 		c.supersede()
 		messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
@@ -111,6 +110,8 @@ func (c *Conn) loop(ctx context.Context, handle func(m Message) error) (err, out
 			lent.giveBack()
 			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
 		}
+		// While the next message is here already, writes go out together with the next.
+		c.w.hold(c.r.buffered())
 		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
 		lent.giveBack()
 		if err != nil {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,7 +294,7 @@ func TestServeDataIsLent(t *testing.T) {
 		})
 		peer.Send(text("1"), text("2"), text(large), text("4"))
 		synctest.Wait()
-		require.Nil(t, c.r.lent)
+		require.Nil(t, c.r.intake)
 		peer.Send(wstest.CloseFrame(1000, ""))
 		peer.Expect(wstest.CloseFrame(1000, ""))
 		peer.Close()
@@ -500,5 +502,181 @@ func TestServeClosedWithinMessage(t *testing.T) {
 		require.NoError(t, c.Close())
 		require.NoError(t, <-done)
 		peer.Close()
+	})
+}
+
+// A counted connection counts writes.
+type counted struct {
+	net.Conn
+	writes atomic.Int32
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// While more messages lie in the buffer, answers are held and go out together.
+func TestServeHoldsWrites(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		messages int
+		handle   func(c *Conn, m Message) error
+		want     func(i int) []wstest.Frame // the answer to a message
+		writes   int
+	}{
+		"one message": {1, echoBack, echoed, 1},
+		"many":        {20, echoBack, echoed, 1},
+		"large answers": {9, func(c *Conn, m Message) error {
+			return c.WriteMessage(m.Type, []byte(string(m.Data)+some(holdBytes/3)))
+		},
+			func(i int) []wstest.Frame { return []wstest.Frame{textFrame(fmt.Sprint(i) + some(holdBytes/3))} }, 3},
+		"very large answers": {3, func(c *Conn, m Message) error {
+			return c.WriteMessage(m.Type, []byte(string(m.Data)+some(smallMessage)))
+		},
+			func(i int) []wstest.Frame { return []wstest.Frame{textFrame(fmt.Sprint(i) + some(smallMessage))} }, 6},
+		"no answer to the last": {5, func(c *Conn, m Message) error {
+			if string(m.Data) == "4" {
+				return nil
+			}
+			return echoBack(c, m)
+		}, func(i int) []wstest.Frame { return echoed(i)[:min(1, 4-i)] }, 1},
+		"Flush": {4, func(c *Conn, m Message) error { return errors.Join(echoBack(c, m), c.Flush()) }, echoed, 4},
+		"several answers, in several ways": {3, func(c *Conn, m Message) error {
+			pm, err := NewPreparedMessage(BinaryMessage, m.Data)
+			return errors.Join(err, echoBack(c, m), c.WritePreparedMessage(pm), c.TryWriteMessage(BinaryMessage, m.Data))
+		}, func(i int) []wstest.Frame {
+			p := fmt.Sprint(i)
+			return []wstest.Frame{textFrame(p), binaryFrame(p), binaryFrame(p)}
+		}, 3},
+		"another goroutine": {3, func(c *Conn, m Message) error { return <-soon(func() error { return echoBack(c, m) }) }, echoed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				near, far := wstest.Pipe(t)
+				var frames, want []wstest.Frame
+				for i := range tc.messages {
+					frames = append(frames, textFrame(fmt.Sprint(i)))
+					want = append(want, tc.want(i)...)
+				}
+				nc := &counted{Conn: near}
+				c := NewConn(nc, Negotiated{Server: true, Buffered: bytesOf(true, frames...)}, Options{})
+				served := soon(func() error {
+					return c.Serve(t.Context(), func(m Message) error { return tc.handle(c, m) })
+				})
+				peer := wstest.NewClient(t, far)
+				peer.Expect(want...)
+				require.EqualValues(t, tc.writes, nc.writes.Load())
+				peer.Send(wstest.CloseFrame(1000, ""))
+				peer.ExpectClose(1000)
+				require.NoError(t, <-served)
+			})
+		})
+	}
+}
+
+func echoBack(c *Conn, m Message) error { return c.WriteMessage(m.Type, m.Data) }
+func echoed(i int) []wstest.Frame       { return []wstest.Frame{textFrame(fmt.Sprint(i))} }
+
+// Held answers do not wait for a handler that takes its time, nor for the rest of a
+// message whose beginning is here, nor for the end of Serve.
+func TestServeDoesNotHoldForLong(t *testing.T) {
+	t.Parallel()
+	t.Run("a handler that hangs", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := scripted(t, overPipe, true, Options{})
+			goOn := make(chan struct{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(m Message) error {
+					if string(m.Data) == "hang" {
+						<-goOn
+					}
+					return echoBack(c, m)
+				})
+			})
+			peer.Send(textFrame("1"), textFrame("2"), textFrame("hang"), textFrame("3"))
+			begun := time.Now()
+			peer.Expect(textFrame("1"), textFrame("2"))
+			require.Equal(t, hangTime, time.Since(begun))
+			close(goOn)
+			peer.Expect(textFrame("hang"), textFrame("3"))
+			require.NoError(t, c.Close())
+			require.NoError(t, <-served)
+		})
+	})
+	t.Run("slow handlers", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := scripted(t, overPipe, true, Options{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(m Message) error {
+					time.Sleep(holdTime / 2)
+					return echoBack(c, m)
+				})
+			})
+			peer.Send(textFrame("1"), textFrame("2"), textFrame("3"), textFrame("4"), textFrame("5"))
+			begun := time.Now()
+			peer.Expect(textFrame("1"))
+			require.LessOrEqual(t, time.Since(begun), 2*holdTime)
+			peer.Expect(textFrame("2"), textFrame("3"), textFrame("4"), textFrame("5"))
+			require.NoError(t, c.Close())
+			require.NoError(t, <-served)
+		})
+	})
+	t.Run("a message that is not here yet", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := scripted(t, overPipe, true, Options{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(m Message) error { return echoBack(c, m) })
+			})
+			begun := time.Now()
+			peer.Send(textFrame("1"), textFirst("2"))
+			peer.Expect(textFrame("1"))
+			peer.Send(middleFrame("3"), lastFrame("4"), textFirst("5"))
+			peer.Expect(textFrame("234"))
+			require.Zero(t, time.Since(begun))
+			require.NoError(t, c.Close())
+			require.NoError(t, <-served)
+		})
+	})
+	t.Run("the handler ends it", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := scripted(t, overPipe, true, Options{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(m Message) error {
+					if string(m.Data) == "end" {
+						return io.EOF
+					}
+					return echoBack(c, m)
+				})
+			})
+			peer.Send(textFrame("1"), textFrame("2"), textFrame("end"), textFrame("3"))
+			peer.Expect(textFrame("1"), textFrame("2"))
+			peer.ExpectClose(CloseInternalServerErr)
+			peer.Send(wstest.CloseFrame(CloseInternalServerErr, ""))
+			require.Equal(t, io.EOF, <-served)
+		})
+	})
+	t.Run("Close within the handler", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			c, peer := scripted(t, overPipe, true, Options{})
+			served := soon(func() error {
+				return c.Serve(t.Context(), func(m Message) error {
+					if string(m.Data) == "close" {
+						return c.Close()
+					}
+					return echoBack(c, m)
+				})
+			})
+			peer.Send(textFrame("1"), textFrame("2"), textFrame("close"), textFrame("3"))
+			peer.Expect(textFrame("1"), textFrame("2"))
+			peer.ExpectEnd()
+			require.NoError(t, <-served)
+		})
 	})
 }

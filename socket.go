@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"net"
+	"sync"
 	"syscall"
 
 	"github.com/duplexkit/websocket/internal/sock"
@@ -12,60 +13,78 @@ import (
 // Read and Write, and one on which nobody has to hold a buffer while waiting.
 // Their deadlines and Close work as ever.
 
-// A socketReader reads from a plain socket, by whoever has the turn.
-type socketReader struct {
+// A socket is a plain one.
+type socket struct {
 	nc  net.Conn
 	raw syscall.RawConn
-	try func(fd uintptr) (done bool) // attempt, bound once: each method value is an allocation
-
-	size    int     // of the memory to borrow, in bytes
-	patient bool    // waits for something to read
-	lent    *buffer // what attempt has borrowed, nil for none
-	n       int     // bytes that attempt has read
-	err     error   // why it has not
 }
 
-// newSocketReader returns nil if nc is no plain socket.
-func newSocketReader(nc net.Conn, size int) *socketReader {
+// newSocket returns nil if nc is no plain socket.
+func newSocket(nc net.Conn) *socket {
 	raw := sock.Raw(nc)
 	if raw == nil {
 		return nil
 	}
-	s := &socketReader{nc: nc, raw: raw, size: size}
-	s.try = s.attempt
-	return s
+	return &socket{nc: nc, raw: raw}
 }
 
-// read waits until there is something to read, and returns it in memory that it
-// borrows then and leaves to the caller. 0 bytes are the end. If it is not to
-// wait the error is errDry.
-func (s *socketReader) read(wait bool) (lent *buffer, n int, err error) {
-	s.patient = wait
-	err = s.raw.Read(s.try)
-	lent, n = s.lent, s.n
+// Read is the longer way.
+func (s *socket) Read(p []byte) (n int, err error) { return s.nc.Read(p) }
+
+// read waits until there is something to read, and returns it, behind what has
+// begun already, in memory of size bytes that it borrows then and leaves to the
+// caller. n is the number of bytes that are new; 0 are the end. If it is not to wait
+// the error may be errDry.
+func (s *socket) read(size int, begun []byte, wait bool) (lent *buffer, n int, err error) {
+	a := attempts.Get().(*attempt)
+	a.size, a.skip, a.patient = int32(size), int32(len(begun)), wait
+	err = s.raw.Read(a.try)
+	lent, n = a.lent, int(a.n)
 	if err == nil {
-		err = s.err
+		err = a.err
 	}
-	s.lent, s.n, s.err = nil, 0, nil
-	switch err {
-	case nil:
-		return lent, n, nil
-	case errDry:
+	a.lent, a.n, a.err = nil, 0, nil
+	attempts.Put(a)
+	if err == errDry {
 		return nil, 0, err
 	}
-	lent.giveBack()
-	return nil, 0, opError("read", s.nc, err)
+	if err != nil {
+		lent.giveBack()
+		return nil, 0, opError("read", s.nc, err)
+	}
+	copy(lent.b[:len(begun)], begun)
+	return lent, n, nil
 }
 
-// attempt reads if there is something to read. It is called when there may be.
-func (s *socketReader) attempt(fd uintptr) (done bool) {
-	s.lent = borrowBuffer(s.size)
-	s.n, s.err = sock.Read(fd, s.lent.b[:min(cap(s.lent.b), sock.MaxSize)])
-	if s.err == sock.ErrAgain {
-		s.lent.giveBack()
-		s.lent, s.err = nil, errDry
-		return !s.patient
+// An attempt to read is all that a reader has while it waits.
+type attempt struct {
+	try func(fd uintptr) (done bool) // read, bound once: each method value is an allocation
+
+	size    int32   // of the memory to borrow, in bytes
+	skip    int32   // bytes of it to leave at its beginning
+	patient bool    // waits for something to read
+	n       int32   // bytes that read has read
+	lent    *buffer // what it has borrowed for them, nil for none
+	err     error   // why it has not read
+}
+
+var attempts = sync.Pool{New: func() any {
+	a := &attempt{}
+	a.try = a.read
+	return a
+}}
+
+// read reads if there is something to read. It is called when there may be.
+func (a *attempt) read(fd uintptr) (done bool) {
+	lent := borrowBuffer(int(a.size))
+	p := lent.b[a.skip:cap(lent.b)]
+	n, err := sock.Read(fd, p[:min(len(p), sock.MaxSize)])
+	if err == sock.ErrAgain {
+		lent.giveBack()
+		a.err = errDry
+		return !a.patient
 	}
+	a.lent, a.n, a.err = lent, int32(n), err
 	return true
 }
 
@@ -80,13 +99,12 @@ type socketWriter struct {
 	err     error
 }
 
-// newSocketWriter returns nil if nc is no plain socket.
-func newSocketWriter(nc net.Conn) *socketWriter {
-	raw := sock.Raw(nc)
-	if raw == nil {
+// newSocketWriter returns nil if there is no plain socket.
+func newSocketWriter(to *socket) *socketWriter {
+	if to == nil {
 		return nil
 	}
-	s := &socketWriter{nc: nc, raw: raw}
+	s := &socketWriter{nc: to.nc, raw: to.raw}
 	s.try = s.attempt
 	return s
 }

@@ -18,7 +18,7 @@ import (
 // and returns how much it took.
 func fill(t *testing.T, nc net.Conn) (filled int64) {
 	t.Helper()
-	w := newSocketWriter(nc)
+	w := newSocketWriter(newSocket(nc))
 	block := make([]byte, 64<<10)
 	for {
 		n, err := w.write(block, false)
@@ -69,15 +69,15 @@ func TestNoSocket(t *testing.T) {
 	pipe, _ := wstest.Pipe(t)
 	socket, _ := wstest.TCP(t)
 	for _, nc := range []net.Conn{pipe, struct{ net.Conn }{socket}, struct{ *net.TCPConn }{socket}} {
-		require.Nil(t, newSocketReader(nc, 1))
-		require.Nil(t, newSocketWriter(nc))
+		require.Nil(t, newSocket(nc))
 	}
+	require.Nil(t, newSocketWriter(nil))
 }
 
 func TestSocketWriter(t *testing.T) {
 	t.Parallel()
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
-		w := newSocketWriter(near)
+		w := newSocketWriter(newSocket(near))
 		for _, wait := range []bool{true, false} {
 			n, err := w.write([]byte("Hello"), wait)
 			require.NoError(t, err)
@@ -136,16 +136,16 @@ func requireOp(t *testing.T, op string, nc net.Conn, err error) {
 func TestSocketReader(t *testing.T) {
 	t.Parallel()
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
-		r := newSocketReader(near, 1000)
+		s := newSocket(near)
 		read := func() (string, error) {
-			lent, n, err := r.read(true)
-			require.Nil(t, r.lent)
+			lent, n, err := s.read(1000, []byte("..."), true)
 			if err != nil {
 				require.Nil(t, lent)
 				return "", err
 			}
 			defer lent.giveBack()
-			return string(lent.b[:n]), nil
+			require.Equal(t, "...", string(lent.b[:3]))
+			return string(lent.b[3 : 3+n]), nil
 		}
 		_, err := far.Write([]byte("Hello"))
 		require.NoError(t, err)
@@ -197,12 +197,39 @@ func TestNoReadBufferWhileIdle(t *testing.T) {
 				read := reading(c)
 				peer.Send(text(payload))
 				requireMessage(t, TextMessage, payload, <-read)
-				require.Nil(t, c.r.buf, "before the next read")
-				require.Nil(t, c.r.lent)
+				require.Nil(t, c.r.intake, "before the next read")
 			}
 			require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
 			require.Error(t, (<-reading(c)).err)
-			require.Nil(t, c.r.lent, "while it waited")
+			require.Nil(t, c.r.intake, "while it waited")
 		})
 	}
+}
+
+// Whoever sends a bit of a header and no more occupies no large buffer with it.
+func TestLittleMemoryForLittle(t *testing.T) {
+	t.Parallel()
+	overSockets(t, func(t *testing.T, near, far net.Conn) {
+		c := NewConn(near, Negotiated{Server: true}, Options{})
+		defer c.Close()
+		for _, frames := range [][]byte{
+			text(some(1000)).Masked(),
+			append(pingFrame(some(125)).Masked(), text("pinged").Masked()...),
+		} {
+			for _, begun := range [][]byte{frames[:1], frames[1:7]} {
+				_, err := far.Write(begun)
+				require.NoError(t, err)
+				require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
+				_, _, err = c.ReadMessage()
+				require.True(t, isTimeout(err), "%v", err)
+				require.LessOrEqual(t, len(c.r.buf), 512)
+			}
+			require.NoError(t, c.SetReadDeadline(never))
+			_, err := far.Write(frames[7:])
+			require.NoError(t, err)
+			_, _, err = c.ReadMessage()
+			require.NoError(t, err)
+			require.Nil(t, c.r.intake)
+		}
+	})
 }

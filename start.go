@@ -44,16 +44,22 @@ func (c *Conn) Start(handle func(m Message) error, done func(err error)) {
 	c.started.Store(true)
 	s := &started{c: c, handle: handle, done: done}
 	switch {
-	case !canPark || c.r.socket == nil:
+	case !c.canBeParked():
 		go s.serve()
 	case !c.readTurn.try(begin):
 		go s.begin()
 	default:
 		s.took()
-		if c.r.in.message != 0 || c.r.pos < c.r.end || !s.park() {
+		if c.r.intake != nil || !s.park() { // there may be something to read already
 			giveWork(s)
 		}
 	}
+}
+
+// canBeParked reports whether c may wait without a goroutine.
+func (c *Conn) canBeParked() bool {
+	_, plain := c.r.src.(*socket)
+	return canPark && plain
 }
 
 // A started is a connection that Start was called on.
@@ -106,7 +112,7 @@ func (s *started) run() {
 		}
 	}()
 	r := &s.c.r
-	for r.impatient = true; ; r.impatient = false { // what can't be parked waits here
+	for r.hasty = true; ; r.hasty = false { // what can't be parked waits here
 		end, told := s.c.loop(context.Background(), s.handle)
 		if end != errDry {
 			err, outcome = end, told
@@ -120,7 +126,7 @@ func (s *started) run() {
 
 // release hands the read turn on.
 func (s *started) release() {
-	s.c.r.impatient = false
+	s.c.r.hasty = false
 	d := &s.c.readDeadline
 	d.mu.Lock()
 	d.loop = nil
@@ -154,9 +160,7 @@ func (s *started) park() bool {
 	if d.gone || !t.IsZero() && time.Until(t) <= 0 {
 		return false
 	}
-	if ears := s.c.r.ears; ears != nil {
-		ears.wait()
-	}
+	s.c.keepalive.wait()
 	s.parked = true
 	if s.arm() != nil {
 		s.unpark()
@@ -169,9 +173,7 @@ func (s *started) park() bool {
 // unpark ends the parking; who calls it has s in its hands then, and the mutex.
 func (s *started) unpark() {
 	s.parked = false
-	if ears := s.c.r.ears; ears != nil {
-		ears.hear(0)
-	}
+	s.c.keepalive.hear(0)
 }
 
 // wake has a worker look after s if it is parked.

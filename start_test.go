@@ -50,9 +50,6 @@ func isParked(c *Conn) bool {
 	return c.readDeadline.loop != nil && c.readDeadline.loop.parked
 }
 
-// canBeParked reports whether c is of a kind that Start parks.
-func canBeParked(c *Conn) bool { return canPark && c.r.socket != nil }
-
 func requireParked(t testing.TB, c *Conn) {
 	t.Helper()
 	require.Eventually(t, func() bool { return isParked(c) }, 10*time.Second, time.Millisecond)
@@ -98,7 +95,7 @@ func (p *play) handle(m Message) error {
 // settle waits until the loop waits for the peer.
 func (p *play) settle(t *testing.T) {
 	p.peer.ExpectNothing()
-	if p.started && canBeParked(p.c) {
+	if p.started && p.c.canBeParked() {
 		requireParked(t, p.c)
 	}
 }
@@ -130,8 +127,10 @@ func TestLoops(t *testing.T) {
 					p.peer.Send(f)
 					p.peer.Expect(f)
 				}
-				p.peer.Send(text("1"), ping("x"), text("2"), wstest.CloseFrame(1000, "enough"))
-				p.peer.Expect(text("1"), pong("x"), text("2"), wstest.CloseFrame(1000, "enough"))
+				p.peer.Send(ping("x"))
+				p.peer.Expect(pong("x"))
+				p.peer.Send(text("1"), text("2"), wstest.CloseFrame(1000, "enough"))
+				p.peer.Expect(text("1"), text("2"), wstest.CloseFrame(1000, "enough"))
 				require.Equal(t, []string{"Hello", "", "\xff", "again", "1", "2"}, p.received())
 			},
 			want: isNil,

@@ -44,10 +44,16 @@ func purposeOf(opcode int) purpose {
 	return begin
 }
 
+// A waiter is who, or what, waits for a turn.
 type waiter struct {
 	want  purpose
 	given chan struct{} // closed when the wait is over
 	err   error         // why the turn was not given; written before given is closed
+
+	// In a writer's queue there is more than who waits in person.
+	frames  *buffer   // not nil: nobody waits, and when it is their turn these frames are sent
+	message *outgoing // not nil: a small message of who waits; whoever has the turn may send it for them,
+	sent    bool      // and did
 }
 
 // openPatience is how long a message waits for another one that lies open when
@@ -86,7 +92,13 @@ func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error
 		t.mu.Unlock()
 		return nil
 	}
-	me := &waiter{want: want, given: make(chan struct{})}
+	return t.waitLocked(ctx, &waiter{want: want}, deadline)
+}
+
+// waitLocked lets me wait for the turn as take does. The caller has the mutex,
+// which it gives up.
+func (t *turn) waitLocked(ctx context.Context, me *waiter, deadline time.Time) error {
+	me.given = make(chan struct{})
 	t.queue = append(t.queue, me)
 	t.mu.Unlock()
 
@@ -106,7 +118,7 @@ func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error
 		case <-timer.C:
 			over, err := t.leave(me, func() error {
 				switch {
-				case t.open && want == begin:
+				case t.open && me.want == begin:
 					return errMessageOpen
 				case !deadline.IsZero():
 					return errTurnTimeout
@@ -149,13 +161,18 @@ func (t *turn) release() {
 func (t *turn) releaseLocked() (given bool) {
 	t.taken = false
 	for i, w := range t.queue {
-		if t.tryLocked(w.want) {
+		if w.frames == nil && t.tryLocked(w.want) {
 			t.queue = slices.Delete(t.queue, i, i+1)
 			close(w.given)
 			return true
 		}
 	}
 	return false
+}
+
+// awaitedLocked reports whether somebody waits in person who may have the turn.
+func (t *turn) awaitedLocked() bool {
+	return slices.ContainsFunc(t.queue, func(w *waiter) bool { return w.frames == nil && !(t.open && w.want == begin) })
 }
 
 // setOpen notes whether a message lies open; who has the turn calls it.
@@ -172,8 +189,9 @@ func (t *turn) end(err error) {
 	t.endLocked(err)
 }
 
-// endLocked sends everybody who waits away with err, and all who come later.
-// Who has the turn keeps it. Only the first call counts.
+// endLocked sends everybody who waits away with err, and all who come later. Who
+// has the turn keeps it, and frames that nobody waits for stay. Only the first call
+// counts.
 func (t *turn) endLocked(err error) {
 	if t.ended != nil {
 		return
@@ -183,11 +201,14 @@ func (t *turn) endLocked(err error) {
 		close(t.begun)
 		t.begun = nil
 	}
-	for _, w := range t.queue {
+	t.queue = slices.DeleteFunc(t.queue, func(w *waiter) bool {
+		if w.frames != nil {
+			return false
+		}
 		w.err = err
 		close(w.given)
-	}
-	t.queue = nil
+		return true
+	})
 }
 
 // timeoutError is a deadline that passed. It is a net.Error and matches

@@ -23,8 +23,8 @@ type Upgrader struct {
 	// reading of the request before it. 0 is 10 s, negative is no limit.
 	HandshakeTimeout time.Duration
 
-	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096. They do not
-	// limit the size of messages.
+	// ReadBufferSize and WriteBufferSize are in bytes; 0 is 4096, and 16384 for
+	// reading from a plain socket. They do not limit the size of messages.
 	ReadBufferSize, WriteBufferSize int
 
 	// WriteBufferPool is where a NextWriter borrows its buffer; nil is a pool of

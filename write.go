@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/duplexkit/websocket/internal/deflate"
@@ -26,6 +27,14 @@ var (
 	errInvalidControl = errors.New("websocket: invalid control frame")
 )
 
+// ErrWriteQueueFull is returned by TryWriteMessage and TryWritePreparedMessage when a
+// message finds no room in the queue, whose size is Options.WriteQueue. Nothing of it
+// is sent.
+var ErrWriteQueueFull = errors.New("websocket: write queue full")
+
+// errDropped is why frames were not sent that had been accepted.
+const errDropped = timeoutError("queued messages could not be sent in time")
+
 // A writer sends messages and control frames. All its methods may be called
 // concurrently; whoever has the turn writes.
 type writer struct {
@@ -33,30 +42,44 @@ type writer struct {
 	socket  *socketWriter // the shorter way to nc, nil if there is none
 	server  bool          // which end we are: a client masks
 	size    int           // bytes of payload that a messageWriter gathers for one fragment
+	limit   int           // bytes that may wait for try to send them, 0 is defaultWriteQueue
 	pool    BufferPool    // where a messageWriter borrows its buffer
 	timeout time.Duration // longest that a message may take, 0 is for ever
-
-	closed func()      // called when our close frame was sent
-	failed func(error) // called when the network took no more
+	up      writes
 
 	turn turn
 	// The turn's mutex guards these.
+	pending
 	deadline time.Time      // what the program set, zero for none
 	armed    time.Time      // the deadline that nc has
 	stream   *messageWriter // the message that NextWriter began last, nil after its end
-	pong     []byte         // the payload of the pong that we owe, nil for none
-	echo     []byte         // the payload of the close frame that we owe, nil for none
-	ping     bool           // keepalive wants to send a ping, and has the turn
-	replying bool           // somebody has the turn to send what we owe,
-	since    time.Time      // since this time
+	out      outbound
+	said     bool // our close frame was sent
+	stats    writeStats
 
-	out     outbound  // guarded by having the turn; Conn asks closeSent
-	deflate *deflater // guarded likewise; nil without permessage-deflate
+	wire atomic.Int64 // bytes that the network connection has taken
 
-	// Scratch of whoever has the turn.
-	vec  [2][]byte
-	bufs net.Buffers
+	// For whoever has the turn, and as long as the turn is free or the holder has
+	// encoded its own, whoever has the mutex; nil without permessage-deflate.
+	deflate *deflater
 }
+
+// writes is told how this direction ends.
+type writes interface {
+	onCloseSent()        // our close frame was sent
+	onWriteFailed(error) // the network took no more
+}
+
+// writeStats are what was sent, and what was not.
+type writeStats struct {
+	messages, payload int64
+	dropped           int64 // messages for which the queue had no room
+}
+
+// defaultWriteQueue is the size of the queue where Options.WriteQueue is 0, in bytes.
+const defaultWriteQueue = 1 << 20
+
+func (w *writer) queueLimit() int { return positive(w.limit, defaultWriteQueue) }
 
 // setDeadline sets the time by which messages must be written; zero leaves it
 // to the timeout.
@@ -70,6 +93,10 @@ func (w *writer) setDeadline(t time.Time) {
 func (w *writer) until() time.Time {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
+	return w.untilLocked()
+}
+
+func (w *writer) untilLocked() time.Time {
 	if w.deadline.IsZero() {
 		return w.byTimeout()
 	}
@@ -91,104 +118,317 @@ func (w *writer) err() error {
 	return w.turn.ended
 }
 
-// message sends p as one message of one frame.
-func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
-	return w.withTurn(ctx, opcode, w.until(), func() error { return w.writeMessage(opcode, p) })
+// statistics returns what was sent so far, and how many bytes are still to be.
+func (w *writer) statistics() (s writeStats, queued int) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.stats, w.queued + w.flying
 }
 
-// writeMessage sends p as one frame, compressed if that makes it smaller. The
+// count notes a frame with so many bytes of payload, that of a message unless it is a
+// control frame.
+func (w *writer) count(opcode, payload int) {
+	if !isControl(opcode) {
+		w.stats.messages++
+		w.stats.payload += int64(payload)
+	}
+}
+
+// countPart is count for a fragment.
+func (w *writer) countPart(opcode, payload int, fin bool) {
+	if isControl(opcode) {
+		return
+	}
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	w.stats.payload += int64(payload)
+	if fin {
+		w.stats.messages++
+	}
+}
+
+// message sends p as one message of one frame.
+func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
+	if isControl(opcode) {
+		return w.control(ctx, opcode, p, w.until())
+	}
+	return w.send(ctx, w.outgoing(opcode, p))
+}
+
+// outgoing returns p as a message to be sent.
+func (w *writer) outgoing(opcode int, p []byte) outgoing {
+	return outgoing{opcode: opcode, p: p, compress: w.deflate.wants(opcode, len(p))}
+}
+
+// An encoding is a message as a server sends it, in one frame.
+type encoding struct {
+	frame []byte
+	head  FrameHeader
+	lent  *buffer // the frame, for any number of queues
+}
+
+func encode(h FrameHeader, p []byte) *encoding {
+	h.Length = int64(len(p))
+	frame := append(h.Append(make([]byte, 0, maxHeader+len(p))), p...)
+	return &encoding{frame: frame, head: h, lent: sharedBuffer(frame)}
+}
+
+func (e *encoding) header() FrameHeader { return e.head }
+func (e *encoding) payload() []byte     { return e.frame[len(e.frame)-int(e.head.Length):] }
+
+// prepared sends a message that is encoded already.
+func (w *writer) prepared(m outgoing) error {
+	if isControl(m.opcode) {
+		return w.control(context.Background(), m.opcode, m.p, w.until())
+	}
+	return w.send(context.Background(), m)
+}
+
+// outgoingPrepared returns a message to be sent that is encoded already, in a plain
+// form and, as far as deflated gives any, in compressed ones, which begin without a
+// context. A client has still to mask it.
+func (w *writer) outgoingPrepared(opcode int, plain *encoding, deflated func(form) *encoding) outgoing {
+	m := outgoing{opcode: opcode, p: plain.payload(), plain: plain}
+	if w.deflate.wants(opcode, len(m.p)) {
+		m.deflated = deflated(w.deflate.form())
+		m.compress = m.deflated != nil
+	}
+	return m
+}
+
+// admitLocked returns an error for a message that can't begin now, and otherwise
+// the time by which it has to be written.
+func (w *writer) admitLocked() (deadline time.Time, err error) {
+	switch {
+	case w.turn.ended != nil:
+		return deadline, w.turn.ended
+	case w.out.closed:
+		return deadline, ErrCloseSent // it is on its way
+	case !w.deadline.IsZero() && !time.Now().Before(w.deadline):
+		return deadline, errTurnTimeout
+	}
+	return w.untilLocked(), nil
+}
+
+// send sends a message. A small one is left to whoever is writing.
+func (w *writer) send(ctx context.Context, m outgoing) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	small := len(m.p) < smallMessage
+	w.turn.mu.Lock()
+	deadline, err := w.admitLocked()
+	switch {
+	case err != nil:
+		w.turn.mu.Unlock()
+		return err
+	case w.turn.open || !small:
+	case !w.turn.taken:
+		before := w.queued
+		w.enqueueLocked(&m)
+		if w.holding && w.queued < holdBytes {
+			w.startLocked()
+			return nil
+		}
+		w.turn.taken = true
+		return w.sendLocked(ctx, deadline, w.queued-before)
+	case w.joinsLocked(&m):
+		w.enqueueLocked(&m)
+		w.turn.mu.Unlock()
+		return nil
+	}
+	f := flight{opcode: m.opcode, deadline: deadline, behind: w.turn.tryLocked(begin)}
+	if f.behind {
+		w.turn.mu.Unlock()
+	} else if sent, err := w.awaitTurnLocked(ctx, m, small, deadline); sent || err != nil {
+		return err
+	}
+	return w.perform(ctx, f, func() error { return w.writeMessage(&m) })
+}
+
+// awaitTurnLocked waits for the turn to send m. sent says that somebody else has
+// sent it meanwhile. The caller has the mutex, which it gives up.
+func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, small bool, deadline time.Time) (sent bool, err error) {
+	me := &waiter{want: begin}
+	if small {
+		me.message = &m
+	}
+	err = w.turn.waitLocked(ctx, me, deadline)
+	if err == errTurnTimeout {
+		w.mendStall()
+	}
+	return me.sent, err
+}
+
+// sendLocked writes what stands at the front, of which the last so many bytes are
+// the caller's own, and hands the turn on. The caller has the turn and the mutex,
+// which it gives up.
+func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) error {
+	w.joinable, w.replying = true, false
+	b := w.framesLocked(false)
+	if b == nil {
+		w.passOnLocked(true)
+		return nil
+	}
+	w.flying = len(b.b) - own
+	err := w.armLocked(deadline)
+	w.turn.mu.Unlock()
+	if err == nil {
+		if ctx.Done() == nil {
+			err = w.write(b.b)
+		} else {
+			err = w.interruptible(ctx, func() error { return w.write(b.b) })
+		}
+	}
+	n := len(b.b)
+	b.giveBack()
+	if err != nil {
+		err = w.fail(err)
+		w.release(true)
+		return err
+	}
+	w.turn.mu.Lock()
+	w.wroteLocked(n)
+	w.passOnLocked(true)
+	return nil
+}
+
+// writeMessage sends m as one frame, compressed if that makes it smaller. The
 // caller has the turn.
-func (w *writer) writeMessage(opcode int, p []byte) error {
-	h := FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}
-	if w.deflate.wants(opcode, len(p)) {
-		buf := borrowFor(len(p))
+func (w *writer) writeMessage(m *outgoing) error {
+	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
+	if m.plain != nil {
+		w.turn.mu.Lock()
+		e := w.encodingLocked(m)
+		w.joinable = true
+		w.turn.mu.Unlock()
+		if w.server {
+			return w.write(e.frame)
+		}
+		return w.writeFrame(e.header(), e.payload())
+	}
+	if m.compress {
+		buf := borrowFor(len(m.p))
 		defer buf.giveBack()
-		if b, ok := w.deflate.message(buf.b[:maxHeader], p); ok {
+		if b, ok := w.deflate.message(buf.b[:maxHeader], m.p); ok {
+			w.encoded(m)
 			buf.b = b[:0]
 			h.RSV1 = true
 			return w.writeInPlace(h, b)
 		}
 	}
-	return w.writeFrame(h, p)
+	w.encoded(m)
+	return w.writeFrame(h, m.p)
 }
 
-// An encoding is a message as a server sends it, in one frame.
-type encoding struct {
-	frame  []byte
-	header int // bytes of frame that are its header
-	rsv1   bool
-}
-
-func encode(h FrameHeader, p []byte) *encoding {
-	h.Length = int64(len(p))
-	frame := h.Append(make([]byte, 0, maxHeader+len(p)))
-	return &encoding{frame: append(frame, p...), header: len(frame), rsv1: h.RSV1}
-}
-
-func (e *encoding) payload() []byte { return e.frame[e.header:] }
-
-// prepared sends a message that is encoded already, in a plain form and, as far
-// as deflated gives any, in compressed ones, which begin without a context. A
-// client has still to mask it.
-func (w *writer) prepared(opcode int, plain *encoding, deflated func(form) *encoding) error {
-	return w.withTurn(context.Background(), opcode, w.until(), func() error {
-		e := plain
-		if w.deflate.wants(opcode, len(plain.payload())) {
-			if smaller := deflated(w.deflate.form()); smaller != nil {
-				w.deflate.sent(plain.payload())
-				e = smaller
-			}
-		}
-		if w.server {
-			return w.write(e.frame)
-		}
-		p := e.payload()
-		return w.writeFrame(FrameHeader{Fin: true, RSV1: e.rsv1, Opcode: opcode, Length: int64(len(p))}, p)
-	})
+// encoded lets others encode their messages, while whoever has the turn writes m.
+func (w *writer) encoded(m *outgoing) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	w.count(m.opcode, len(m.p))
+	w.joinable = true
 }
 
 // control sends a control frame. It waits for its turn, but not for the end of
-// a message that is open.
+// a message that is open. What waits without anybody goes before it.
 func (w *writer) control(ctx context.Context, opcode int, p []byte, deadline time.Time) error {
-	return w.withTurn(ctx, opcode, deadline, func() error {
+	return w.withTurn(ctx, flight{opcode: opcode, deadline: deadline}, func() error {
 		return w.writeFrame(FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
 	})
 }
 
-// withTurn takes the turn for a frame with this opcode, calls write, which sends
-// it, and hands the turn on. An error of write is the end of this direction.
-func (w *writer) withTurn(ctx context.Context, opcode int, deadline time.Time, write func() error) error {
-	if err := w.turn.take(ctx, purposeOf(opcode), deadline); err != nil {
-		if err == errTurnTimeout && !isControl(opcode) {
+// A flight is a frame that somebody sends in person.
+type flight struct {
+	opcode   int
+	deadline time.Time // by which it has to be sent, zero for any time
+	more     bool      // its message goes on in another frame
+	behind   bool      // what is queued goes before it
+}
+
+// withTurn takes the turn for a frame, calls write, which sends it, and hands the
+// turn on. An error of write is the end of this direction.
+func (w *writer) withTurn(ctx context.Context, f flight, write func() error) error {
+	want := purposeOf(f.opcode)
+	w.turn.mu.Lock()
+	if w.turn.ended != nil {
+		defer w.turn.mu.Unlock()
+		return w.turn.ended
+	}
+	if f.behind = w.turn.tryLocked(want); f.behind {
+		w.turn.mu.Unlock()
+	} else if err := w.turn.waitLocked(ctx, &waiter{want: want}, f.deadline); err != nil {
+		if err == errTurnTimeout && want != control {
 			w.mendStall()
 		}
 		return err
 	}
-	defer w.release()
-	if opcode == CloseMessage && w.owesClose() {
+	return w.perform(ctx, f, write)
+}
+
+// perform is withTurn for who has the turn.
+func (w *writer) perform(ctx context.Context, f flight, write func() error) error {
+	defer w.release(true)
+	if f.opcode == CloseMessage && w.owesClose() {
 		return ErrCloseSent // release sends it
 	}
 	// While nothing was sent, nothing is lost.
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if !deadline.IsZero() && !time.Now().Before(deadline) {
+	if !f.deadline.IsZero() && !time.Now().Before(f.deadline) {
 		return errTurnTimeout
 	}
-	err := w.out.accept(opcode)
+	ahead, err := w.takeOff(f)
 	if err == nil {
-		err = w.arm(deadline)
+		err = w.interruptible(ctx, func() error {
+			if ahead != nil {
+				if err := w.write(ahead.b); err != nil {
+					return err
+				}
+				w.wrote(len(ahead.b))
+			}
+			return write()
+		})
 	}
-	if err == nil {
-		err = w.interruptible(ctx, write)
-	}
+	ahead.giveBack()
 	if err != nil {
 		return w.fail(err)
 	}
-	if w.out.closed {
+	if f.opcode == CloseMessage {
 		w.close()
 	}
 	return nil
+}
+
+// owesClose reports whether we owe the peer a close frame. That goes before one of
+// the program's, for it says what the connection ended with.
+func (w *writer) owesClose() bool {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	return w.owed.echo != nil
+}
+
+// takeOff prepares for a frame of whoever has the turn. It returns the frames that
+// go ahead of it, nil for none.
+func (w *writer) takeOff(f flight) (ahead *buffer, err error) {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
+	if err := w.out.accept(f.opcode); err != nil {
+		return nil, err
+	}
+	w.replying = false
+	if last := f.opcode == CloseMessage; last || f.behind {
+		ahead = w.framesLocked(last)
+	}
+	if ahead != nil {
+		w.flying = len(ahead.b)
+	}
+	if isControl(f.opcode) {
+		w.joinable = true
+	} else {
+		w.turn.open = f.more
+	}
+	return ahead, w.armLocked(f.deadline)
 }
 
 // mendStall is called when a message has waited for its turn until its deadline.
@@ -230,10 +470,11 @@ func (w *writer) interruptible(ctx context.Context, write func() error) error {
 // longAgo is a deadline that makes I/O in progress fail at once.
 var longAgo = time.Unix(1, 0)
 
-// arm sets the network connection's deadline for the writes that follow.
-func (w *writer) arm(deadline time.Time) error {
-	w.turn.mu.Lock()
-	defer w.turn.mu.Unlock()
+// armLocked sets the network connection's deadline for the writes that follow.
+func (w *writer) armLocked(deadline time.Time) error {
+	if !w.latest.IsZero() && (deadline.IsZero() || w.latest.Before(deadline)) {
+		deadline = w.latest
+	}
 	if deadline.Equal(w.armed) {
 		return nil
 	}
@@ -260,178 +501,43 @@ func (w *writer) hurryLocked(deadline time.Time) {
 func (w *writer) fail(err error) error {
 	w.turn.mu.Lock()
 	w.turn.endLocked(err)
+	w.breakLocked(err)
 	err = w.turn.ended
 	w.turn.mu.Unlock()
-	w.failed(err)
+	w.up.onWriteFailed(err)
 	return err
 }
 
 // close ends this direction after our close frame.
 func (w *writer) close() {
-	w.turn.end(ErrCloseSent)
-	w.closed()
+	w.turn.mu.Lock()
+	w.said = true
+	w.turn.endLocked(ErrCloseSent)
+	w.turn.mu.Unlock()
+	w.up.onCloseSent()
+	w.turn.mu.Lock() // only now nothing is owed any more: who waits for that may close the network connection
+	w.flying = 0
+	w.breakLocked(errMessageOpen) // what is left could not be sent for that reason
+	w.turn.mu.Unlock()
 }
 
 // closeSent reports whether our close frame was sent.
-func (w *writer) closeSent() bool { return w.err() == ErrCloseSent }
-
-// reply sends a pong or the answer to a close frame without ever blocking the
-// caller, who is the reader: if somebody is writing, the frame is left for them
-// to send when their own is done. There is one place for each kind. A newer
-// pong takes the place of an older one, for an endpoint "MAY elect to send a
-// Pong frame for only the most recently processed Ping frame" (section 5.5.3).
-func (w *writer) reply(opcode int, p []byte) {
-	p = append(make([]byte, 0, len(p)), p...) // not nil, even if empty
-	w.turn.mu.Lock()
-	if opcode == CloseMessage {
-		w.echo = p
-	} else {
-		w.pong = p
-	}
-	free := w.turn.tryLocked(control)
-	w.turn.mu.Unlock()
-	if free {
-		w.release()
-	}
-}
-
-// probe sends an empty ping without ever blocking the caller, unless somebody is
-// writing. It reports whether it did.
-func (w *writer) probe() bool {
-	w.turn.mu.Lock()
-	w.ping = w.turn.tryLocked(control)
-	free := w.ping
-	w.turn.mu.Unlock()
-	if free {
-		w.release()
-	}
-	return free
-}
-
-// release sends what we owe and hands the turn on. It never blocks.
-func (w *writer) release() {
-	w.turn.mu.Lock()
-	b, last := w.takeReplies()
-	if b == nil {
-		w.turn.releaseLocked()
-		w.turn.mu.Unlock()
-		return
-	}
-	w.turn.mu.Unlock()
-
-	err := w.arm(w.byTimeout())
-	n := 0
-	if err == nil {
-		n, err = w.tryWrite(b)
-	}
-	if err == nil && n < len(b) {
-		// The socket is full, or of a kind that knows no writing without
-		// blocking.
-		go w.sendReplies(b[n:], last)
-		return
-	}
-	if b, last = w.replied(err, last); b != nil {
-		go w.sendReplies(b, last) // this goroutine has done its share
-	}
-}
-
-// sendReplies sends what takeReplies has encoded. It is a goroutine that ends
-// when nothing more is owed or somebody else has the turn, at the deadline, or
-// when the connection is closed.
-func (w *writer) sendReplies(b []byte, last bool) {
-	for b != nil {
-		err := w.arm(w.byTimeout())
-		if err == nil {
-			err = w.write(b)
-		}
-		b, last = w.replied(err, last)
-	}
-}
-
-// takeReplies encodes the frames that we owe, nil for none. last says that a
-// close frame is among them. The caller has the turn and its mutex, and calls
-// replied in the end.
-func (w *writer) takeReplies() (b []byte, last bool) {
-	if w.turn.ended != nil {
-		return nil, false
-	}
-	if w.ping {
-		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: PingMessage}, nil)
-	}
-	if w.pong != nil {
-		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: PongMessage, Length: int64(len(w.pong))}, w.pong)
-	}
-	if w.echo != nil {
-		last = w.out.accept(CloseMessage) == nil // always, for else this direction had ended
-		b = w.appendFrame(b, FrameHeader{Fin: true, Opcode: CloseMessage, Length: int64(len(w.echo))}, w.echo)
-	}
-	w.pong, w.echo, w.ping = nil, nil, false
-	if w.replying = b != nil; w.replying {
-		w.since = time.Now()
-	}
-	return b, last
-}
-
-// replied ends what takeReplies began, and hands the turn to who waits for it:
-// they will send what we have come to owe meanwhile. So a flood of pings holds
-// nobody up. If nobody waits it returns what is owed and keeps the turn.
-func (w *writer) replied(err error, last bool) (b []byte, more bool) {
-	if err != nil {
-		_ = w.fail(err) // the next write reports it
-	} else if last {
-		w.close()
-	}
+func (w *writer) closeSent() bool {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	w.replying = false
-	if w.turn.releaseLocked() || w.pong == nil && w.echo == nil || !w.turn.tryLocked(control) {
-		return nil, false
-	}
-	return w.takeReplies()
+	return w.said
 }
 
 // forget gives up what compression remembers of the messages sent so far, and
 // reports whether it could: nobody was writing, nor will for what is left.
 func (w *writer) forget() bool {
 	w.turn.mu.Lock()
-	if w.turn.ended != nil && !w.turn.taken {
-		w.deflate.forget() // nobody gets the turn any more
-		w.turn.mu.Unlock()
-		return true
-	}
-	free := !w.turn.open && w.turn.tryLocked(control)
-	w.turn.mu.Unlock()
-	if free {
-		w.deflate.forget()
-		w.release()
-	}
-	return free
-}
-
-// owesClose reports whether we owe the peer a close frame, which goes before one of
-// the program's: it says what the connection ended with.
-func (w *writer) owesClose() bool {
-	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	return w.echo != nil
-}
-
-// owing reports whether frames that we owe the peer are not sent yet.
-func (w *writer) owing() bool {
-	w.turn.mu.Lock()
-	defer w.turn.mu.Unlock()
-	return w.turn.ended == nil && (w.pong != nil || w.echo != nil) || w.replying
-}
-
-// settle waits until what we owe the peer is sent, but not past the deadline.
-func (w *writer) settle(deadline time.Time) {
-	for w.owing() {
-		w.hurry(deadline)
-		if w.turn.take(context.Background(), control, deadline) != nil {
-			return
-		}
-		w.release()
+	if w.turn.taken || w.turn.open && w.turn.ended == nil {
+		return false
 	}
+	w.deflate.forget()
+	return true
 }
 
 const (
@@ -468,14 +574,24 @@ func (w *writer) appendFrame(dst []byte, h FrameHeader, p []byte) []byte {
 	return dst
 }
 
+// A vector is a frame whose header and payload are sent from where they lie.
+type vector struct {
+	header [maxHeader]byte
+	parts  [2][]byte
+	bufs   net.Buffers // of parts; WriteTo eats it up, and would allocate a local one
+}
+
+var vectors = sync.Pool{New: func() any { return new(vector) }}
+
 // writeVector sends header and payload from where they lie.
 func (w *writer) writeVector(h FrameHeader, p []byte) error {
-	buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
-	defer smallBuffers.Put(buf)
-	w.vec = [2][]byte{h.Append(buf[:0]), p}
-	w.bufs = w.vec[:]
-	_, err := w.bufs.WriteTo(w.nc)
-	w.vec = [2][]byte{}
+	v := vectors.Get().(*vector)
+	defer vectors.Put(v)
+	v.parts = [2][]byte{h.Append(v.header[:0]), p}
+	v.bufs = v.parts[:]
+	n, err := v.bufs.WriteTo(w.nc)
+	w.wire.Add(n)
+	v.parts = [2][]byte{}
 	return err
 }
 
@@ -518,11 +634,13 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 
 // write writes b by one call. The caller has the turn.
 func (w *writer) write(b []byte) (err error) {
+	var n int
 	if w.socket != nil && len(b) <= sock.MaxSize {
-		_, err = w.socket.write(b, true)
+		n, err = w.socket.write(b, true)
 	} else {
-		_, err = w.nc.Write(b)
+		n, err = w.nc.Write(b)
 	}
+	w.wire.Add(int64(n))
 	return err
 }
 
@@ -532,7 +650,9 @@ func (w *writer) tryWrite(b []byte) (n int, err error) {
 	if w.socket == nil {
 		return 0, nil
 	}
-	return w.socket.write(b, false)
+	n, err = w.socket.write(b, false)
+	w.wire.Add(int64(n))
+	return n, err
 }
 
 // next begins a message that is written piece by piece. It ends the one before
@@ -707,7 +827,7 @@ func (mw *messageWriter) room() ([]byte, error) {
 // flush sends the payload gathered so far as the next frame of the message.
 func (mw *messageWriter) flush(fin bool) error {
 	b := mw.buf.b[:maxHeader+mw.n]
-	err := mw.send(fin, func(h FrameHeader) error {
+	err := mw.send(fin, mw.n, func(h FrameHeader) error {
 		switch {
 		case mw.compress:
 			return mw.deflate(h, b[maxHeader:])
@@ -777,7 +897,7 @@ func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 			return 0, err
 		}
 	}
-	err = mw.send(false, func(h FrameHeader) error {
+	err = mw.send(false, len(p), func(h FrameHeader) error {
 		h.Length = int64(len(p))
 		return mw.w.writeFrame(h, p)
 	})
@@ -787,19 +907,17 @@ func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 	return len(p), nil
 }
 
-// send has write send the next frame of the message. A timeout before anything
-// was sent leaves the message as it was.
-func (mw *messageWriter) send(fin bool, write func(FrameHeader) error) error {
+// send has write send the next frame of the message, with n bytes of its payload. A
+// timeout before anything was sent leaves the message as it was.
+func (mw *messageWriter) send(fin bool, n int, write func(FrameHeader) error) error {
 	w := mw.w
 	opcode := mw.opcode
-	err := w.withTurn(context.Background(), opcode, w.until(), func() error {
-		if !isControl(opcode) {
-			w.turn.setOpen(!fin)
-		}
+	err := w.withTurn(context.Background(), flight{opcode: opcode, deadline: w.until(), more: !fin}, func() error {
 		return write(FrameHeader{Fin: fin, Opcode: opcode})
 	})
 	if err == nil {
 		mw.opcode = opContinuation
+		w.countPart(opcode, n, fin)
 	} else if ended := w.err(); ended != nil {
 		mw.end(ended)
 	}

@@ -52,6 +52,13 @@ func (w *wire) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// taken returns what was written.
+func (w *wire) taken() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written
+}
+
 // frames decodes what was written, and forgets it.
 func (w *wire) frames(t testing.TB, server bool) (fs []wstest.Frame) {
 	t.Helper()
@@ -77,11 +84,13 @@ type testWriter struct {
 func newTestWriter(nc net.Conn, server bool) *testWriter {
 	w := &testWriter{}
 	w.writer.nc, w.writer.server, w.writer.size = nc, server, defaultBufferSize
-	w.writer.socket = newSocketWriter(nc)
-	w.writer.closed = func() { w.closes.Add(1) }
-	w.writer.failed = func(error) { w.failures.Add(1) }
+	w.writer.socket = newSocketWriter(newSocket(nc))
+	w.writer.up = w
 	return w
 }
+
+func (w *testWriter) onCloseSent()        { w.closes.Add(1) }
+func (w *testWriter) onWriteFailed(error) { w.failures.Add(1) }
 
 // write calls message without a context.
 func (w *testWriter) write(opcode int, p string) error {
@@ -168,12 +177,12 @@ func TestWriterPrepared(t *testing.T) {
 	nc := &wire{}
 	w := newTestWriter(nc, true)
 	hello := encode(FrameHeader{Fin: true, Opcode: TextMessage}, []byte("Hello"))
-	require.NoError(t, w.prepared(TextMessage, hello, nil))
+	require.NoError(t, w.prepared(w.outgoingPrepared(TextMessage, hello, nil)))
 	require.Equal(t, wstest.HelloUnmasked, nc.written)
 	nc.frames(t, true)
 	bye := encode(FrameHeader{Fin: true, Opcode: CloseMessage}, FormatCloseMessage(1000, ""))
-	require.NoError(t, w.prepared(CloseMessage, bye, nil))
-	require.Equal(t, ErrCloseSent, w.prepared(TextMessage, hello, nil))
+	require.NoError(t, w.prepared(w.outgoingPrepared(CloseMessage, bye, nil)))
+	require.Equal(t, ErrCloseSent, w.prepared(w.outgoingPrepared(TextMessage, hello, nil)))
 	require.Len(t, nc.frames(t, true), 1)
 }
 
@@ -525,9 +534,9 @@ func TestWriterErrorStays(t *testing.T) {
 			require.Equal(t, broken, w.write(TextMessage, some(size)))
 			require.Equal(t, broken, w.write(TextMessage, "again"))
 			require.Equal(t, broken, w.control(t.Context(), PingMessage, nil, never))
-			require.Equal(t, broken, w.prepared(TextMessage, encode(FrameHeader{Fin: true, Opcode: TextMessage}, nil), nil))
+			require.Equal(t, broken, w.prepared(w.outgoingPrepared(TextMessage, encode(FrameHeader{Fin: true, Opcode: TextMessage}, nil), nil)))
 			require.Equal(t, broken, w.err())
-			require.False(t, w.closeSent())
+			require.False(t, w.writer.closeSent())
 			require.Equal(t, 1, calls)
 			require.EqualValues(t, 1, w.failures.Load())
 			w.reply(PongMessage, nil)
@@ -571,7 +580,7 @@ func TestWriterCloseSent(t *testing.T) {
 	_, err = mw.Write([]byte("12345"))
 	require.NoError(t, err)
 	require.NoError(t, w.control(t.Context(), CloseMessage, FormatCloseMessage(1000, ""), never))
-	require.True(t, w.closeSent())
+	require.True(t, w.writer.closeSent())
 	require.EqualValues(t, 1, w.closes.Load())
 	for range 2 {
 		require.Equal(t, ErrCloseSent, w.write(TextMessage, "late"))
@@ -582,7 +591,7 @@ func TestWriterCloseSent(t *testing.T) {
 	w.reply(CloseMessage, []byte("late"))
 	require.False(t, w.probe())
 	require.False(t, w.owing())
-	w.settle(never)
+	w.settle(errClosed, never)
 	require.Equal(t, []wstest.Frame{textFirst("1234"), wstest.CloseFrame(1000, "")}, nc.frames(t, true))
 	require.Zero(t, w.failures.Load())
 }
@@ -673,11 +682,11 @@ func TestWriterContext(t *testing.T) {
 			w := newTestWriter(nc, true)
 			require.True(t, w.turn.try(control))
 			waited := make(chan error, 1)
-			go func() { waited <- w.message(ctx, TextMessage, []byte("a")) }()
+			go func() { waited <- w.message(ctx, TextMessage, make([]byte, smallMessage)) }()
 			synctest.Wait()
 			cancel(cause)
 			require.Equal(t, cause, <-waited)
-			w.release()
+			w.release(true)
 			require.NoError(t, w.write(TextMessage, "b"))
 			require.Equal(t, []wstest.Frame{textFrame("b")}, nc.frames(t, true))
 		})
@@ -739,7 +748,7 @@ func TestWriterReplies(t *testing.T) {
 			written := make(chan error, 3)
 			go func() { written <- w.write(TextMessage, "blocked") }()
 			synctest.Wait()
-			go func() { written <- w.write(TextMessage, "waits") }()
+			go func() { written <- w.write(TextMessage, some(smallMessage)) }()
 			synctest.Wait()
 			require.False(t, w.owing())
 			for i := range 10 {
@@ -780,7 +789,7 @@ func TestWriterRepliesByGoroutine(t *testing.T) {
 		w.reply(CloseMessage, nil)
 		peer.Expect(wstest.Frame{Opcode: wstest.Close})
 		synctest.Wait()
-		require.True(t, w.closeSent())
+		require.True(t, w.writer.closeSent())
 		require.EqualValues(t, 1, w.closes.Load())
 		require.False(t, w.owing())
 	})
@@ -824,7 +833,7 @@ func TestWriterPingFlood(t *testing.T) {
 	pings := 0
 	waits := make(chan error, 1)
 	nc.onWrite = func(b []byte) (int, error) {
-		if b[0] == 0x80|PongMessage && pings < flood {
+		if b[len(b)-2] == 0x80|PongMessage && pings < flood { // an empty pong is the end of it
 			if pings++; pings == 10 {
 				go func() { waits <- w.write(TextMessage, "waited") }()
 				for queued := false; !queued; runtime.Gosched() {
@@ -885,7 +894,7 @@ func TestWriterSettle(t *testing.T) {
 		t.Parallel()
 		nc := &wire{}
 		w := newTestWriter(nc, true)
-		w.settle(longAgo)
+		w.settle(errClosed, longAgo)
 		require.Zero(t, nc.deadline)
 	})
 	t.Run("sent in time", func(t *testing.T) {
@@ -897,7 +906,7 @@ func TestWriterSettle(t *testing.T) {
 			w.reply(PongMessage, []byte("2"))
 			settled := make(chan struct{})
 			go func() {
-				w.settle(time.Now().Add(time.Second))
+				w.settle(errClosed, time.Now().Add(time.Second))
 				close(settled)
 			}()
 			wstest.NewClient(t, far).Expect(pongFrame("1"), pongFrame("2"))
@@ -914,7 +923,7 @@ func TestWriterSettle(t *testing.T) {
 			synctest.Wait()
 			w.reply(CloseMessage, nil)
 			begun := time.Now()
-			w.settle(time.Now().Add(time.Second))
+			w.settle(errClosed, time.Now().Add(time.Second))
 			require.Equal(t, time.Second, time.Since(begun))
 		})
 	})
@@ -947,7 +956,7 @@ func TestWriterStress(t *testing.T) {
 						cancel()
 					default:
 						failed <- w.control(ctx, PingMessage, fmt.Append(nil, g), never)
-						failed <- w.prepared(PongMessage, encode(FrameHeader{Fin: true, Opcode: PongMessage}, []byte("prepared")), nil)
+						failed <- w.prepared(w.outgoingPrepared(PongMessage, encode(FrameHeader{Fin: true, Opcode: PongMessage}, []byte("prepared")), nil))
 						cancel()
 					}
 				}
@@ -984,7 +993,7 @@ func TestWriterStress(t *testing.T) {
 		r, j := newTestReader(far, !server)
 		next := make([]int, goroutines+1)
 		for {
-			_, p, err := r.newMessage(-1)
+			_, p, err := r.message(nil, -1)
 			if err != nil {
 				require.Equal(t, closedWith(CloseNoStatusReceived, ""), err)
 				break

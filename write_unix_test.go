@@ -27,7 +27,7 @@ func TestWriterRepliesAtOnce(t *testing.T) {
 	}
 	require.True(t, w.probe())
 	w.reply(CloseMessage, nil)
-	require.True(t, w.closeSent())
+	require.True(t, w.writer.closeSent())
 	peer.Expect(pongFrame("1"), pongFrame("2"), pingFrame(""), wstest.Frame{Opcode: wstest.Close})
 }
 

@@ -1,15 +1,19 @@
 // Table prints what benchmarks have found as Markdown, each figure the median of
 // all runs:
 //
-//	go run ./table FILE...
+//	go run ./table [-charts DIR] FILE...
 //
 // The files are output of go test -bench, any number of runs in each; without any
 // it reads standard input. The last two parts of a benchmark's name are row and
 // column of the table that the parts before them name.
+//
+// What ./network has found is compared with what is to be reached (bars.go) and
+// shown in tables of its own kind (network.go); -charts draws some of it (charts.go).
 package main
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -23,13 +27,15 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	dir := flag.String("charts", "", "where to draw charts")
+	flag.Parse()
 	var all results
-	if len(os.Args) == 1 {
+	if flag.NArg() == 0 {
 		if err := all.read(os.Stdin); err != nil {
 			log.Fatal(err)
 		}
 	}
-	for _, name := range os.Args[1:] {
+	for _, name := range flag.Args() {
 		f, err := os.Open(name)
 		if err != nil {
 			log.Fatal(err)
@@ -41,13 +47,21 @@ func main() {
 		}
 	}
 	fmt.Print(all.markdown())
+	if *dir != "" {
+		if err := all.draw(*dir); err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 // results are the runs of all benchmarks.
 type results struct {
-	about  []string // the machine
-	tables []*table // in order of appearance
+	about  []string         // the machine
+	tables []*table         // in order of appearance
+	all    map[line]figures // of everything, by its full name
 }
+
+type line struct{ name, unit string }
 
 // A table is what the benchmarks of one kind have found.
 type table struct {
@@ -67,6 +81,14 @@ func (f figures) median() float64 {
 	}
 	sorted := slices.Sorted(slices.Values(f))
 	return (sorted[(len(f)-1)/2] + sorted[len(f)/2]) / 2
+}
+
+// least returns the least, NaN of none.
+func (f figures) least() float64 {
+	if len(f) == 0 {
+		return math.NaN()
+	}
+	return slices.Min(f)
 }
 
 var threads = regexp.MustCompile(`-\d+$`)
@@ -96,20 +118,28 @@ func (r *results) read(src io.Reader) error {
 // add adds a line that is the benchmark's name, the number of operations and
 // pairs of figure and unit.
 func (r *results) add(fields []string) error {
-	parts := strings.Split(threads.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), ""), "/")
-	if len(parts) < 3 {
-		return nil // not one of a series
+	name := threads.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
+	if r.all == nil {
+		r.all = map[line]figures{}
 	}
+	var t *table
+	parts := strings.Split(name, "/")
 	n := len(parts) - 2
-	t := r.table(strings.Join(parts[:n], "/"))
-	t.rows, t.columns = include(t.rows, parts[n]), include(t.columns, parts[n+1])
+	if n > 0 && parts[0] != "UnmaskText" { // one of a series
+		t = r.table(strings.Join(parts[:n], "/"))
+		t.rows, t.columns = include(t.rows, parts[n]), include(t.columns, parts[n+1])
+	}
 	for i := 2; i+1 < len(fields); i += 2 {
 		figure, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
 			return err
 		}
-		key := run{parts[n], parts[n+1], fields[i+1]}
-		t.runs[key] = append(t.runs[key], figure)
+		unit := fields[i+1]
+		r.all[line{name, unit}] = append(r.all[line{name, unit}], figure)
+		if t != nil {
+			key := run{parts[n], parts[n+1], unit}
+			t.runs[key] = append(t.runs[key], figure)
+		}
 	}
 	return nil
 }
@@ -154,7 +184,16 @@ func (r *results) markdown() string {
 	if len(r.about) > 0 {
 		fmt.Fprintf(&b, "Measured on %s.\n", strings.Join(r.about, ", "))
 	}
+	r.bars(&b)
 	printed := map[string]bool{}
+	for _, k := range kinds {
+		for _, t := range r.tables {
+			if t.name == k.name {
+				k.markdown(&b, t)
+				printed[t.name] = true
+			}
+		}
+	}
 	for _, o := range order {
 		for _, t := range r.tables {
 			if t.name == o.name {
@@ -267,9 +306,9 @@ func plainly(x float64) string     { return fmt.Sprintf("%.0f", x) }
 // significant returns x to two digits or more.
 func significant(x float64) string {
 	switch {
-	case x < 1:
+	case x < 0.995:
 		return fmt.Sprintf("%.2f", x)
-	case x < 10:
+	case x < 9.95:
 		return fmt.Sprintf("%.1f", x)
 	}
 	return fmt.Sprintf("%.0f", x)
