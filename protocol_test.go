@@ -150,7 +150,7 @@ func TestInboundState(t *testing.T) {
 
 	require.NoError(t, in.accept(aBinary))
 	require.EqualValues(t, BinaryMessage, in.message)
-	require.Equal(t, 1, in.fragments, "each message has its own count")
+	require.EqualValues(t, 1, in.fragments, "each message has its own count")
 }
 
 // Empty fragments count in a row, and a message has a row of its own.
