@@ -106,7 +106,7 @@ func (c *Conn) kill(cause error) {
 	c.keepalive.stop()
 	c.readTurn.end(cause)
 	c.w.stop(cause)
-	_ = c.nc.Close() // nobody is left to tell
+	_ = c.readDeadline.closeNet() // nobody is left to tell
 }
 
 // readFailed ends the reading side. It returns the error that later reads return
@@ -172,7 +172,7 @@ func (c *Conn) Close() error {
 	if lingering {
 		return lost
 	}
-	if err := c.nc.Close(); lost == nil {
+	if err := c.readDeadline.closeNet(); lost == nil {
 		return err
 	}
 	return lost
@@ -287,7 +287,9 @@ func insideHandler() bool {
 }
 
 // handleName is what a stack calls Conn.handle.
-var handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name()
+var handleName string
+
+func init() { handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name() }
 
 // awaitClose waits for the peer's close frame and returns the error that reading
 // ends with. A message that comes first is left to whoever reads. When nobody

@@ -98,6 +98,7 @@ type Conn struct {
 	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
 	leaving     atomic.Bool    // Shutdown was called
 	handling    atomic.Bool    // who has the read turn is in a handler of the program
+	started     atomic.Bool    // Start was called
 
 	leftToReader atomic.Bool // a Shutdown in such a handler has left the peer's close frame to the reader
 
@@ -214,18 +215,23 @@ type deadline struct {
 	wanted time.Time // by the program
 	past   bool      // a read is being interrupted
 	off    bool      // a read of ours is waiting, which the program's deadline does not concern
-	ours   bool      // the program has no say any more
+	ours   bool      // the program has no say any more, wanted is by us
+	gone   bool      // the network connection is closed, or about to be
+	loop   *started  // what has the read turn and does not hear of deadlines while it is parked; nil for none
 }
 
 // set sets the deadline that the program wants.
 func (d *deadline) set(t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wanted = t
-	if d.past || d.off || d.ours {
+	if d.ours {
 		return nil
 	}
-	return d.nc.SetReadDeadline(t)
+	d.wanted = t
+	if d.past || d.off {
+		return nil
+	}
+	return d.apply()
 }
 
 // suspend turns the program's deadline off until resume.
@@ -233,28 +239,45 @@ func (d *deadline) suspend() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
-	d.apply()
+	_ = d.apply()
 }
 
 func (d *deadline) resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = false
-	d.apply()
+	_ = d.apply()
 }
 
-// apply sets the deadline that counts. An error is that of a closed connection,
-// whose reads have ended.
-func (d *deadline) apply() {
+// inForce returns the deadline that counts, zero for none.
+func (d *deadline) inForce() time.Time {
 	switch {
 	case d.ours:
+		return d.wanted
 	case d.past:
-		_ = d.nc.SetReadDeadline(longAgo)
+		return longAgo
 	case d.off:
-		_ = d.nc.SetReadDeadline(time.Time{})
-	default:
-		_ = d.nc.SetReadDeadline(d.wanted)
+		return time.Time{}
 	}
+	return d.wanted
+}
+
+// apply sets the deadline that counts, unless it was taken over.
+func (d *deadline) apply() error {
+	if d.ours {
+		return nil
+	}
+	return d.setNow(d.inForce())
+}
+
+// setNow sets a deadline. An error is that of a closed connection, whose reads
+// have ended.
+func (d *deadline) setNow(t time.Time) error {
+	err := d.nc.SetReadDeadline(t)
+	if d.loop != nil {
+		d.loop.heed(t)
+	}
+	return err
 }
 
 // interrupt makes reads fail with a timeout until restore.
@@ -262,14 +285,14 @@ func (d *deadline) interrupt() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.past = true
-	d.apply()
+	_ = d.apply()
 }
 
 func (d *deadline) restore() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.past = false
-	d.apply()
+	_ = d.apply()
 }
 
 // takeOver sets the deadline for good.
@@ -277,7 +300,25 @@ func (d *deadline) takeOver(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ours = true
-	_ = d.nc.SetReadDeadline(t) // as in apply
+	d.wanted = t
+	_ = d.setNow(t)
+}
+
+// closeNet closes the network connection. Reads in progress fail.
+func (d *deadline) closeNet() error {
+	d.mu.Lock()
+	d.gone = true
+	if d.loop != nil {
+		d.loop.quit()
+	}
+	d.mu.Unlock()
+	err := d.nc.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.loop != nil {
+		d.loop.wakeLocked()
+	}
+	return err
 }
 
 // read takes the read turn, calls f, and has what f returns judged. While ctx is

@@ -276,7 +276,7 @@ func (k *keepalive) tick() {
 		go k.c.kill(errSilent) // closing may take a while, and a timer must not
 		return
 	}
-	k.timer.Reset(next)
+	k.timer.Reset(min(next, k.interval)) // the peer may be heard meanwhile, and silent again
 }
 
 // wantsPing reports whether the peer has been silent for long enough. While the

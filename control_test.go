@@ -455,6 +455,23 @@ func TestKeepalive(t *testing.T) {
 			requireMessage(t, TextMessage, "Hello", <-read)
 		})
 	})
+	t.Run("a timeout longer than the interval", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			start := time.Now()
+			c, peer := scripted(t, overPipe, server, Options{PingInterval: interval, PingTimeout: 10 * interval})
+			read := reading(c)
+			for i := range 5 {
+				time.Sleep(interval - 1)
+				peer.Expect(ping(""))
+				require.Equal(t, time.Duration(i+1)*interval, time.Since(start))
+				peer.Send(pong(""))
+			}
+			time.Sleep(interval - 1)
+			peer.Expect(ping(""))
+			require.ErrorIs(t, (<-read).err, os.ErrDeadlineExceeded)
+			require.Equal(t, 16*interval, time.Since(start))
+		})
+	})
 	t.Run("bytes put it off", func(t *testing.T) {
 		inBubbles(t, func(t *testing.T, server bool) {
 			start := time.Now()

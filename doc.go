@@ -72,6 +72,25 @@
 // SetWriteDeadline or Options.WriteTimeout bound how long a peer that does not
 // read can hold a writer up.
 //
+// # Many idle connections
+//
+// Start is Serve for servers with a great many connections of which few are active
+// at any time. It returns at once. While a connection waits for its next message it
+// is parked, on Linux and over plain TCP or Unix sockets: then it has no goroutine,
+// no stack and no buffer. A message wakes it, and a goroutine runs the handler.
+//
+//	http.Handle("/echo", upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+//		c.Start(func(m websocket.Message) error {
+//			return c.WriteMessage(m.Type, m.Data)
+//		}, func(err error) {
+//			// The connection has ended.
+//		})
+//		return nil // which leaves the connection open, and lets go of what the HTTP server holds
+//	}))
+//
+// All else is as with Serve: one message at a time and in order, deadlines,
+// keepalive, Shutdown and Close.
+//
 // # Concurrency
 //
 // Every method may be called concurrently. Messages of several goroutines do not

@@ -240,6 +240,35 @@ func ExampleConn_Serve() {
 	// <nil>
 }
 
+// An idle connection that was started needs no goroutine: neither one of this
+// package nor that of the HTTP server.
+func ExampleConn_Start() {
+	var upgrader websocket.Upgrader
+	ended := make(chan error)
+	url, stop := serve(upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		user := r.URL.Query().Get("user") // r's context ends when this function returns
+		c.Start(func(m websocket.Message) error {
+			return c.WriteMessage(m.Type, fmt.Appendf(nil, "%s: %s", user, m.Data))
+		}, func(err error) { ended <- err })
+		return nil
+	}))
+	defer stop()
+
+	c, _, err := websocket.DefaultDialer.Dial(url+"?user=ann", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
+	_, p, _ := c.ReadMessage()
+	fmt.Printf("%s\n", p)
+	fmt.Println(c.Shutdown(context.Background(), websocket.CloseNormalClosure, ""))
+	fmt.Println(<-ended)
+	// Output:
+	// ann: hello
+	// <nil>
+	// <nil>
+}
+
 // A context that ends while nothing comes costs nothing.
 func ExampleConn_ReadMessageContext() {
 	client, server := pipe()

@@ -31,10 +31,10 @@ type inbound struct {
 	server     bool // which end we are: a server gets masked frames
 	compressed bool // permessage-deflate is in use, RSV1 has a meaning
 
-	closed    bool // the peer's close frame came
-	message   int8 // type of the message in progress, 0 between messages
-	empty     int8 // empty fragments in a row
-	fragments int  // fragments of that message so far
+	closed    bool  // the peer's close frame came
+	message   int8  // type of the message in progress, 0 between messages
+	empty     int8  // empty fragments in a row
+	fragments int32 // fragments of that message so far
 }
 
 // accept judges the next frame by its header and takes note of it. A control

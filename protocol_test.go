@@ -143,14 +143,14 @@ func TestInboundState(t *testing.T) {
 	for range 3 {
 		require.NoError(t, in.accept(aMiddle))
 	}
-	require.Equal(t, 4, in.fragments)
+	require.EqualValues(t, 4, in.fragments)
 	require.NoError(t, in.accept(anEnd))
 	in.end()
 	require.Zero(t, in.message)
 
 	require.NoError(t, in.accept(aBinary))
 	require.EqualValues(t, BinaryMessage, in.message)
-	require.Equal(t, 1, in.fragments, "each message has its own count")
+	require.EqualValues(t, 1, in.fragments, "each message has its own count")
 }
 
 // Empty fragments count in a row, and a message has a row of its own.

@@ -56,6 +56,8 @@ type reader struct {
 	anyText  bool  // text need not be UTF-8
 	lenient  bool  // a timeout within a message does no harm, for nobody waits for it as a whole
 	dropping bool  // what is to come of the message is discarded
+	hasty    bool  // between messages nobody waits for the socket: errDry
+	drained  bool  // the last hasty read took all that the socket had
 	in       inbound
 }
 
@@ -675,7 +677,7 @@ func (r *reader) guess(have int) int {
 // fail makes err the end of reading, unless it is a timeout and nothing is lost
 // by asking again.
 func (r *reader) fail(err error) error {
-	if isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
+	if err == errDry || isTimeout(err) && (r.in.message == 0 || r.dropping || r.lenient) {
 		return err
 	}
 	if isTimeout(err) {
@@ -757,7 +759,7 @@ func (r *reader) fillFromSocket(s *socket) error {
 		}
 	}
 	r.up.beforeWait()
-	lent, n, err := s.read(int(r.size), begun)
+	lent, n, err := r.readSocket(s, begun)
 	r.up.afterWait(n)
 	if err != nil {
 		return err
@@ -773,6 +775,23 @@ func (r *reader) fillFromSocket(s *socket) error {
 	r.newWire += n
 	return nil
 }
+
+// readSocket reads from the socket, and waits for it if it has to and may.
+func (r *reader) readSocket(s *socket, begun []byte) (lent *buffer, n int, err error) {
+	if !r.hasty || r.in.message != 0 || begun != nil {
+		return s.read(int(r.size), begun, true)
+	}
+	if r.drained {
+		r.drained = false // more may have come since, and whoever asks again will see it
+		return nil, 0, errDry
+	}
+	lent, n, err = s.read(int(r.size), nil, false)
+	r.drained = n > 0 && n < int(r.size)
+	return lent, n, err
+}
+
+// errDry means that the socket has nothing to read and nobody is to wait for it.
+var errDry = errors.New("websocket: nothing to read")
 
 // rest gives back what nobody needs now.
 func (r *reader) rest() {

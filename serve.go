@@ -84,19 +84,28 @@ func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
 // connection ends.
 var errPanicked = errors.New("websocket: handler panicked")
 
-// serve is the loop of Serve. It returns what Serve returns, and the outcome that
-// the peer is told of.
+// serve is Serve without the farewell. It returns what Serve returns, and the
+// outcome that the peer is told of.
 func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, outcome error) {
 	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
 		return c.loopEnd(ctx, err, false)
 	}
 	defer c.readTurn.release()
 	defer c.interruptible(ctx)()
-	defer c.w.hold(false)
+	return c.loop(ctx, handle)
+}
 
+// loop hands one message after the other to handle, until an end comes. A hasty
+// reader makes it return errDry when no message is there. The caller has the read
+// turn.
+func (c *Conn) loop(ctx context.Context, handle func(m Message) error) (err, outcome error) {
+	defer c.w.hold(false)
 	for {
 		c.supersede()
 		messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
+		if err == errDry {
+			return err, nil
+		}
 		if err != nil {
 			lent.giveBack()
 			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)

@@ -332,11 +332,12 @@ func TestLoopsDoNotAllocate(t *testing.T) {
 			}
 		}
 	}
-	for i, size := range []int{0, 10, 1000, 10_000, 100_000, 0, 10, 1000, 10_000, 100_000} {
-		loop := serve
-		if i >= 5 {
-			loop = iterate
-		}
+	start := func(c *Conn) {
+		c.Start(func(m Message) error { return c.WriteMessage(m.Type, m.Data) }, nil)
+	}
+	sizes := []int{0, 10, 1000, 10_000, 100_000}
+	for i, size := range slices.Concat(sizes, sizes, sizes) {
+		loop := []func(c *Conn){serve, iterate, start}[i/len(sizes)]
 		for _, agreed := range []*Compression{nil, {}} {
 			clientEnd, serverEnd := wstest.TCP(t)
 			client := NewConn(clientEnd, Negotiated{Compression: agreed}, Options{})

@@ -33,10 +33,11 @@ func (s *socket) Read(p []byte) (n int, err error) { return s.nc.Read(p) }
 
 // read waits until there is something to read, and returns it, behind what has
 // begun already, in memory of size bytes that it borrows then and leaves to the
-// caller. n is the number of bytes that are new; 0 are the end.
-func (s *socket) read(size int, begun []byte) (lent *buffer, n int, err error) {
+// caller. n is the number of bytes that are new; 0 are the end. If it is not to wait
+// the error may be errDry.
+func (s *socket) read(size int, begun []byte, wait bool) (lent *buffer, n int, err error) {
 	a := attempts.Get().(*attempt)
-	a.size, a.skip = int32(size), int32(len(begun))
+	a.size, a.skip, a.patient = int32(size), int32(len(begun)), wait
 	err = s.raw.Read(a.try)
 	lent, n = a.lent, int(a.n)
 	if err == nil {
@@ -44,6 +45,9 @@ func (s *socket) read(size int, begun []byte) (lent *buffer, n int, err error) {
 	}
 	a.lent, a.n, a.err = nil, 0, nil
 	attempts.Put(a)
+	if err == errDry {
+		return nil, 0, err
+	}
 	if err != nil {
 		lent.giveBack()
 		return nil, 0, opError("read", s.nc, err)
@@ -56,11 +60,12 @@ func (s *socket) read(size int, begun []byte) (lent *buffer, n int, err error) {
 type attempt struct {
 	try func(fd uintptr) (done bool) // read, bound once: each method value is an allocation
 
-	size int32   // of the memory to borrow, in bytes
-	skip int32   // bytes of it to leave at its beginning
-	n    int32   // bytes that read has read
-	lent *buffer // what it has borrowed for them, nil for none
-	err  error   // why it has not read
+	size    int32   // of the memory to borrow, in bytes
+	skip    int32   // bytes of it to leave at its beginning
+	patient bool    // waits for something to read
+	n       int32   // bytes that read has read
+	lent    *buffer // what it has borrowed for them, nil for none
+	err     error   // why it has not read
 }
 
 var attempts = sync.Pool{New: func() any {
@@ -76,7 +81,8 @@ func (a *attempt) read(fd uintptr) (done bool) {
 	n, err := sock.Read(fd, p[:min(len(p), sock.MaxSize)])
 	if err == sock.ErrAgain {
 		lent.giveBack()
-		return false
+		a.err = errDry
+		return !a.patient
 	}
 	a.lent, a.n, a.err = lent, int32(n), err
 	return true

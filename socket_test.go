@@ -137,7 +137,7 @@ func TestSocketReader(t *testing.T) {
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
 		s := newSocket(near)
 		read := func() (string, error) {
-			lent, n, err := s.read(1000, []byte("..."))
+			lent, n, err := s.read(1000, []byte("..."), true)
 			if err != nil {
 				require.Nil(t, lent)
 				return "", err

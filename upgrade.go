@@ -127,7 +127,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header,
 // Handler returns an HTTP handler that upgrades each request, calls serve with the
 // connection and ends it when serve returns: with close code 1000 for nil, the
 // code of a *CloseError or *ProtocolError, 1001 if r's context has ended, 1011 for
-// other errors and for a panic, which goes on to the HTTP server. Refused requests
+// other errors and for a panic, which goes on to the HTTP server. If serve has called
+// Start and returns nil, the connection stays open and ends as Start says. Refused requests
 // do not reach serve; Upgrader.Error sees them, with the reason. The error of serve
 // is told to nobody but the peer, and that by its code: log it in serve.
 func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Handler {
@@ -137,7 +138,11 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 			return
 		}
 		outcome := errPanicked
-		defer func() { c.farewell(outcome) }()
+		defer func() {
+			if outcome != nil || !c.started.Load() {
+				c.farewell(outcome)
+			}
+		}()
 		outcome = told(r.Context(), serve(c, r))
 	})
 }

@@ -68,8 +68,9 @@ func (c Config) options() websocket.Options {
 //	messages  ReadMessage and WriteMessage
 //	stream    NextReader and NextWriter, with io.Copy between them
 //	serve     Conn.Serve
+//	start     Conn.Start
 //	iterate   Conn.Messages
-var Paths = []string{"messages", "stream", "serve", "iterate"}
+var Paths = []string{"messages", "stream", "serve", "start", "iterate"}
 
 // echo sends every message back until the connection ends, and returns the error
 // it ended with. When ctx ends, it takes leave of the peer.
@@ -87,6 +88,8 @@ func (c Config) echo(ctx context.Context, conn *websocket.Conn) error {
 		return conn.Serve(context.Background(), func(m websocket.Message) error {
 			return conn.WriteMessage(m.Type, m.Data)
 		})
+	case "start":
+		return echoStarted(conn)
 	case "iterate":
 		return echoIterated(conn)
 	}
@@ -124,6 +127,14 @@ func echoStream(conn *websocket.Conn) error {
 			return err
 		}
 	}
+}
+
+func echoStarted(conn *websocket.Conn) error {
+	done := make(chan error, 1)
+	conn.Start(func(m websocket.Message) error {
+		return conn.WriteMessage(m.Type, m.Data)
+	}, func(err error) { done <- err })
+	return <-done
 }
 
 func echoIterated(conn *websocket.Conn) error {

@@ -272,7 +272,7 @@ func TestFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Config{Read: "iterate"}, config)
 	_, err = parse("-read", "slowly")
-	require.ErrorContains(t, err, "messages, stream, serve, iterate")
+	require.ErrorContains(t, err, "messages, stream, serve, start, iterate")
 }
 
 func TestOptions(t *testing.T) {
