@@ -108,6 +108,7 @@ type Conn struct {
 	handlers     handlers
 	keepalive    keepalive
 	pings        pings
+	rtt          atomic.Int64 // of the last Ping that was answered, in nanoseconds; 0 before
 	idle         idle
 
 	mu        sync.Mutex

@@ -194,6 +194,11 @@ func (ps *pings) answered(p []byte) {
 // being sent, because the peer does not read, the writing side of the connection
 // fails, as in WriteMessageContext.
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
+	defer func() {
+		if err == nil {
+			c.rtt.Store(int64(rtt))
+		}
+	}()
 	id, pong := c.pings.expect()
 	defer c.pings.forget(id)
 	sent := time.Now()
