@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"syscall"
@@ -192,16 +193,13 @@ func (s *subject) accept(l *load, n int, in receiver) error {
 		return err
 	}
 	defer syscall.Close(listener)
-	dialed := s.begin(request{Do: "dial", Addr: addr, Count: n})
-	if err := l.accept(listener, s.row.plain, n, in); err != nil {
-		return err
-	}
-	for {
-		if a, err := dialed(); a != nil || err != nil {
-			return err
-		}
-		time.Sleep(time.Millisecond) // The handshake is over: nothing to wait for but the line.
-	}
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := s.ask(request{Do: "dial", Addr: addr, Count: n})
+		dialed <- err
+	}()
+	err = l.accept(listener, s.row.plain, n, in)
+	return errors.Join(err, <-dialed)
 }
 
 // broadcast sends messages to a thousand connections, and the next when all have
