@@ -56,6 +56,9 @@ var rows = slices.Concat([]row{
 	},
 	{name: "duplexkit-context", echo: ours(oursContext), clientEcho: oursClient(oursContext)},
 	{name: "duplexkit-serve", echo: ours(oursServe), readKept: oursReadServe, clientEcho: oursClient(oursServe)},
+	{name: "duplexkit-start", echo: oursStart},
+	{name: "duplexkit-group", push: oursPush, broadcast: oursGroup, without: []string{"writers", "serverwrite"}},
+	{name: "duplexkit-try", push: oursPushTry, broadcast: oursTry, without: []string{"writers", "serverwrite"}},
 	{name: "duplexkit-returned", idle: oursReturned(oursServe)},
 	{name: "duplexkit-bare", idle: oursBare(oursServe)},
 	{
