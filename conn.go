@@ -60,7 +60,7 @@ type bufferOptions struct {
 const (
 	defaultBufferSize = 4 << 10
 	socketReadBuffer  = 16 << 10 // where it is borrowed only when bytes are there: many small messages at once
-	minReadBuffer     = 256 // bytes: the longest control frame fits
+	minReadBuffer     = 256      // bytes: the longest control frame fits
 )
 
 // BufferPool lends write buffers to connections. A *sync.Pool is one. The values
