@@ -31,7 +31,7 @@ var bufferPools [maxBuffer - minBuffer + 1]sync.Pool
 
 // borrowBuffer returns an empty buffer with room for at least n bytes.
 func borrowBuffer(n int) *buffer {
-	class := max(bits.Len(uint(max(n, 1)-1)), minBuffer)
+	class := bufferClass(n)
 	if class > maxBuffer {
 		return &buffer{b: make([]byte, 0, n)}
 	}
@@ -54,6 +54,22 @@ func (buf *buffer) withRoom(n int) *buffer {
 	larger.b = append(larger.b, buf.b...)
 	buf.giveBack()
 	return larger
+}
+
+func bufferClass(n int) int { return max(bits.Len(uint(max(n, 1)-1)), minBuffer) }
+
+// bufferSize returns how much room borrowBuffer makes for n bytes.
+func bufferSize(n int) int {
+	if class := bufferClass(n); class <= maxBuffer {
+		return 1 << class
+	}
+	return n
+}
+
+// largestBuffer returns the size of the largest pooled buffer that has no more than
+// n bytes, or of the smallest of all.
+func largestBuffer(n int) int {
+	return 1 << min(max(bits.Len(uint(n))-1, minBuffer), maxBuffer)
 }
 
 // giveBack leaves the buffer, if there is one, to other messages.
