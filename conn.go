@@ -105,20 +105,20 @@ type Conn struct {
 	w writer
 
 	readDeadline deadline
-	handlers     handlers
-	keepalive    keepalive
-	pings        pings
-	idle         idle
+	handlers     atomic.Pointer[handlers] // nil before the program sets one
+	keepalive    *keepalive               // nil for none
+	idle         *idle                    // nil without permessage-deflate
 
 	mu        sync.Mutex
 	cause     error           // why the connection is at its end, nil before
 	groups    []*Group        // that it is in
 	ctx       context.Context // nil until somebody asks
 	cancel    context.CancelCauseFunc
-	dead      error       // why we closed the network connection, or are about to
-	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	lingering bool        // a lingerer has the network connection, or nobody will
-	drop      *time.Timer // closes the network connection if the closing handshake takes too long
+	dead      error                      // why we closed the network connection, or are about to
+	peerDone  bool                       // nothing that the peer says counts any more: the reading side has ended
+	lingering bool                       // a lingerer has the network connection, or nobody will
+	drop      *time.Timer                // closes the network connection if the closing handshake takes too long
+	pings     map[[8]byte]chan time.Time // where calls of Ping wait for their pong, by payload; nil for none
 }
 
 // NewConn returns a connection on nc, for which the opening handshake was done
@@ -171,7 +171,7 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
 	}
-	c.keepalive.start(c, opts)
+	c.keepAlive(opts)
 	if opts.Group != nil {
 		opts.Group.Add(c)
 	}
@@ -190,7 +190,7 @@ func (c *Conn) compress(agreed Compression, want *Compression) {
 	c.w.deflate = newDeflater(agreed, want, c.negotiated.Server)
 	c.r.inflate = newInflater(agreed, c.negotiated.Server)
 	c.r.in.compressed = true
-	c.idle.watch(c)
+	c.idle = newIdle(c)
 }
 
 // positive returns v, or the default if v is not positive.
