@@ -108,6 +108,7 @@ type Conn struct {
 	handlers     atomic.Pointer[handlers] // nil before the program sets one
 	keepalive    *keepalive               // nil for none
 	idle         *idle                    // nil without permessage-deflate
+	rtt          atomic.Int64             // of the last Ping that was answered, in nanoseconds; 0 before
 
 	mu        sync.Mutex
 	cause     error           // why the connection is at its end, nil before
@@ -159,14 +160,11 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		c.r.early(early)
 	}
 	c.w = writer{
-		nc:      nc,
-		socket:  newSocketWriter(socket),
-		server:  n.Server,
-		size:    positive(b.write, defaultBufferSize),
-		pool:    b.pool,
-		timeout: opts.WriteTimeout,
-		limit:   opts.WriteQueue,
-		up:      c,
+		writeConfig: newWriteConfig(opts, b),
+		nc:          nc,
+		socket:      socket,
+		server:      n.Server,
+		up:          c,
 	}
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)

@@ -199,6 +199,11 @@ func (c *Conn) ponged(p []byte) {
 // being sent, because the peer does not read, the writing side of the connection
 // fails, as in WriteMessageContext.
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
+	defer func() {
+		if err == nil {
+			c.rtt.Store(int64(rtt))
+		}
+	}()
 	id, pong := c.expectPong()
 	defer c.forgetPong(id)
 	sent := time.Now()
@@ -230,24 +235,12 @@ type keepalive struct {
 	c       *Conn
 	mu      sync.Mutex
 	timer   *time.Timer
-	heard   moment        // when the peer was last heard
-	waiting moment        // since when a read waits for it, notYet while none does
-	pinged  moment        // when it was first pinged since it was heard, notYet if it was not
+	heard   int64         // when the peer was last heard, on the clock of uptime, as the next two
+	waiting int64         // since when a read waits for it, 0 while none does
+	pinged  int64         // when it was first pinged since it was heard, 0 if it was not
 	waited  time.Duration // how long reads have waited in vain since it was pinged, without the one at hand
 	stopped bool
 }
-
-// A moment is a point in time, in nanoseconds since one that is of no interest.
-type moment int64
-
-const notYet moment = 0
-
-var firstMoment = time.Now().Add(-1) // which makes it other than notYet
-
-func now() moment { return moment(time.Since(firstMoment)) }
-
-// since returns how long ago an earlier moment was.
-func (m moment) since(earlier moment) time.Duration { return time.Duration(m - earlier) }
 
 // keepAlive begins to keep c alive as opts say.
 func (c *Conn) keepAlive(opts Options) {
@@ -258,7 +251,7 @@ func (c *Conn) keepAlive(opts Options) {
 		interval: opts.PingInterval,
 		timeout:  positive(opts.PingTimeout, opts.PingInterval),
 		c:        c,
-		heard:    now(),
+		heard:    uptime(),
 	}
 	c.keepalive = k
 	k.mu.Lock()
@@ -278,7 +271,7 @@ func (k *keepalive) stop() {
 
 // tick does what is due and sets the timer for what comes next.
 func (k *keepalive) tick() {
-	now := now()
+	now := uptime()
 	// A ping that finds somebody writing is not sent: the write deadline
 	// watches over them, and a peer that was not asked owes no answer. When
 	// nothing can be sent any more there is nothing to wait for.
@@ -289,7 +282,7 @@ func (k *keepalive) tick() {
 	if k.stopped {
 		return
 	}
-	if pinged && k.pinged == notYet && k.heard <= now {
+	if pinged && k.pinged == 0 && k.heard <= now {
 		k.pinged, k.waited = now, 0
 	}
 	next := k.next(now)
@@ -304,19 +297,19 @@ func (k *keepalive) tick() {
 // wantsPing reports whether the peer has been silent for long enough. While the
 // program is too busy to read, pings go on: what is between us and the peer may
 // have an eye on silence too.
-func (k *keepalive) wantsPing(now moment) bool {
+func (k *keepalive) wantsPing(now int64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.stopped && now.since(k.heard) >= k.interval && (k.pinged == notYet || k.waiting == notYet)
+	return !k.stopped && time.Duration(now-k.heard) >= k.interval && (k.pinged == 0 || k.waiting == 0)
 }
 
 // next returns how long nothing is to be done, 0 or less when the connection
 // has failed.
-func (k *keepalive) next(now moment) time.Duration {
-	if left := k.interval - now.since(k.heard); left > 0 {
+func (k *keepalive) next(now int64) time.Duration {
+	if left := k.interval - time.Duration(now-k.heard); left > 0 {
 		return left
 	}
-	if k.pinged == notYet || k.waiting == notYet {
+	if k.pinged == 0 || k.waiting == 0 {
 		return k.interval
 	}
 	return k.timeout - k.waited - k.inVain(now)
@@ -324,7 +317,9 @@ func (k *keepalive) next(now moment) time.Duration {
 
 // inVain returns how long the read at hand has waited since the peer was pinged.
 // While nobody reads, what the peer says may wait in the socket.
-func (k *keepalive) inVain(now moment) time.Duration { return now.since(max(k.waiting, k.pinged)) }
+func (k *keepalive) inVain(now int64) time.Duration {
+	return time.Duration(now - max(k.waiting, k.pinged))
+}
 
 // wait notes that a read waits for the peer.
 func (k *keepalive) wait() {
@@ -333,7 +328,7 @@ func (k *keepalive) wait() {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = now()
+	k.waiting = uptime()
 }
 
 // hear notes that the read is over, and whether it brought anything.
@@ -341,14 +336,14 @@ func (k *keepalive) hear(n int) {
 	if k == nil {
 		return
 	}
-	now := now()
+	now := uptime()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if n > 0 {
 		k.heard = now
-		k.pinged = notYet
-	} else if k.pinged != notYet {
+		k.pinged = 0
+	} else if k.pinged != 0 {
 		k.waited += k.inVain(now)
 	}
-	k.waiting = notYet
+	k.waiting = 0
 }

@@ -36,23 +36,50 @@ const (
 type pending struct {
 	front  *buffer // frames that go out before anything in the turn's queue, nil for none
 	queued int     // bytes of frames in front and in the queue
-	flying int     // bytes of frames that are being written
+	flying int     // bytes of frames that are being written, apart from those of whoever writes them
 
-	owed   owed
-	posted bool // somebody has left frames here and is going to call flushPosted
+	held     atomic.Int64 // since when frames are held, on the clock of uptime; 0 while none are
+	holding  bool         // more writes are expected at once; written by the reading goroutine only
+	posted   bool         // somebody has left frames here and is going to call flushPosted
+	joinable bool         // whoever has the turn has encoded all that it sends
+	replying bool         // nothing but replies is being written
+	broken   bool         // nothing can be sent any more, not even what was accepted
 
-	replying bool      // nothing but replies is being written,
-	since    time.Time // since this time
+	strain *strain // nil while all goes well
+}
 
-	joinable bool          // whoever has the turn has encoded all that it sends
-	broken   bool          // nothing can be sent any more, not even what was accepted
-	lost     error         // why frames were dropped that had been accepted, nil if none were
-	latest   time.Time     // when all has to be sent, since the connection is being closed; zero for any time
-	settled  chan struct{} // closed when nobody has the turn any more; nil if nobody waits for that
+// strain is what a writer needs when the network is not always there for it at once.
+type strain struct {
+	owed    owed
+	since   time.Time     // when replying began
+	hang    *time.Timer   // sends what is held if the program hangs
+	lost    error         // why frames were dropped that had been accepted, nil if none were
+	latest  time.Time     // when all has to be sent, since the connection is being closed; zero for any time
+	settled chan struct{} // closed when nobody has the turn any more; nil if nobody waits for that
+	dropped int64         // messages for which the queue had no room
+}
 
-	holding bool         // more writes are expected at once; written by the reading goroutine only
-	held    atomic.Int64 // since when frames are held, on the clock of uptime; 0 while none are
-	hang    *time.Timer  // sends them if the program hangs; nil before the first are held
+// strained returns the strain, beginning from here.
+func (w *writer) strained() *strain {
+	if w.strain == nil {
+		w.strain = new(strain)
+	}
+	return w.strain
+}
+
+// owes reports whether we owe the peer anything.
+func (w *writer) owes() bool {
+	return w.strain != nil && (w.strain.owed.pong != nil || w.strain.owed.echo != nil)
+}
+
+func (w *writer) owesClose() bool { return w.strain != nil && w.strain.owed.echo != nil }
+
+// lost returns why frames were dropped that had been accepted, nil if none were.
+func (w *writer) lost() error {
+	if w.strain == nil {
+		return nil
+	}
+	return w.strain.lost
 }
 
 // owed is what we owe the peer. There is one place for each kind.
@@ -76,14 +103,14 @@ func (m *outgoing) size() int { return maxHeader + len(m.p) + 32 }
 // tail returns memory for n bytes more at the end of all that waits.
 func (w *writer) tailLocked(n int) *buffer {
 	at := &w.front
-	if last := len(w.turn.queue) - 1; last >= 0 {
-		at = &w.turn.queue[last].frames
+	if last := len(w.turn.queue()) - 1; last >= 0 {
+		at = &w.turn.queue()[last].frames
 	}
 	if *at == nil && at == &w.front {
 		w.front = borrowBuffer(n)
 	} else if *at == nil || len((*at).b)+n > batchBytes {
 		parcel := &waiter{want: begin, frames: borrowBuffer(n)}
-		w.turn.queue = append(w.turn.queue, parcel)
+		w.turn.setQueue(append(w.turn.queue(), parcel))
 		return parcel.frames
 	}
 	*at = (*at).withRoom(n)
@@ -92,7 +119,7 @@ func (w *writer) tailLocked(n int) *buffer {
 
 // enqueueLocked adds m to the end of all that waits.
 func (w *writer) enqueueLocked(m *outgoing) {
-	if w.server && m.plain != nil && w.front == nil && len(w.turn.queue) == 0 {
+	if w.server && m.plain != nil && w.front == nil && len(w.turn.queue()) == 0 {
 		w.front = w.encodingLocked(m).lent
 		w.queued += len(w.front.b)
 		return
@@ -155,7 +182,7 @@ func (w *writer) encodableLocked() bool {
 	if w.turn.open || w.turn.taken && !w.joinable {
 		return false
 	}
-	for _, e := range w.turn.queue {
+	for _, e := range w.turn.queue() {
 		if e.frames == nil && e.want == begin {
 			return false
 		}
@@ -231,8 +258,8 @@ func (w *writer) tryLocked(m *outgoing) error {
 	if _, err := w.admitLocked(); err != nil {
 		return err
 	}
-	if len(m.p)+w.queued+w.flying > w.queueLimit() {
-		w.stats.dropped++
+	if len(m.p)+w.queued+w.flying > w.limit {
+		w.strained().dropped++
 		return ErrWriteQueueFull
 	}
 	m.compress = m.compress && w.encodableLocked()
@@ -268,8 +295,8 @@ func (w *writer) nextLocked(first bool) (b *buffer, last bool) {
 	}
 	// The answer to a close frame waits for nobody, and nothing comes after it: what
 	// was accepted goes before it, wherever it stands.
-	b = w.framesLocked(w.owed.echo != nil)
-	if b == nil && !first && w.owed.echo == nil && w.turn.awaitedLocked() {
+	b = w.framesLocked(w.owesClose())
+	if b == nil && !first && !w.owesClose() && w.turn.awaitedLocked() {
 		return nil, false
 	}
 	b, last = w.repliesLocked(b)
@@ -290,9 +317,10 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 		b, w.front = w.front, nil
 		w.unheldLocked()
 	}
-	kept := w.turn.queue[:0]
+	queue := w.turn.queue()
+	kept := queue[:0]
 	stop := false
-	for i, e := range w.turn.queue {
+	for _, e := range queue {
 		switch {
 		case stop:
 		case e.frames != nil && (all || b == nil || len(b.b)+len(e.frames.b) <= batchBytes):
@@ -316,10 +344,10 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 		default:
 			stop = !all
 		}
-		kept = append(kept, w.turn.queue[i])
+		kept = append(kept, e)
 	}
-	clear(w.turn.queue[len(kept):])
-	w.turn.queue = kept
+	clear(queue[len(kept):])
+	w.turn.setQueue(kept)
 	if b != nil {
 		w.queued -= len(b.b)
 	}
@@ -328,21 +356,27 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 
 // repliesLocked appends what we owe the peer to b.
 func (w *writer) repliesLocked(b *buffer) (_ *buffer, last bool) {
-	if w.owed.pong == nil && w.owed.echo == nil {
+	if !w.owes() {
 		return b, false
 	}
-	if b == nil {
-		w.replying, w.since = true, time.Now()
+	w.replyingLocked(b == nil)
+	now := w.strain.owed
+	w.strain.owed = owed{}
+	if now.pong != nil {
+		b = w.appendControl(b, PongMessage, now.pong)
 	}
-	if p := w.owed.pong; p != nil {
-		b = w.appendControl(b, PongMessage, p)
-	}
-	if p := w.owed.echo; p != nil {
+	if now.echo != nil {
 		last = w.out.accept(CloseMessage) == nil // always, for else this direction had ended
-		b = w.appendControl(b, CloseMessage, p)
+		b = w.appendControl(b, CloseMessage, now.echo)
 	}
-	w.owed = owed{}
 	return b, last
+}
+
+// replyingLocked notes whether nothing but replies is about to be written.
+func (w *writer) replyingLocked(only bool) {
+	if w.replying = only; only {
+		w.strained().since = time.Now()
+	}
 }
 
 // appendControl appends a control frame to b, which may be nil.
@@ -364,6 +398,11 @@ func (w *writer) release(mayBlock bool) {
 func (w *writer) passOnLocked(mayBlock bool) {
 	w.joinable = true
 	b, last := w.nextLocked(true)
+	w.passLocked(b, last, mayBlock)
+}
+
+// passLocked is passOnLocked with a first batch, nil for none.
+func (w *writer) passLocked(b *buffer, last, mayBlock bool) {
 	for round := 0; b != nil; round++ {
 		err := w.armLocked(w.batchDeadlineLocked())
 		w.turn.mu.Unlock()
@@ -390,9 +429,9 @@ func (w *writer) passOnLocked(mayBlock bool) {
 // handOnLocked gives the turn to the next in person. It gives the mutex up.
 func (w *writer) handOnLocked() {
 	w.joinable = false
-	if !w.turn.releaseLocked() && w.settled != nil {
-		close(w.settled)
-		w.settled = nil
+	if !w.turn.releaseLocked() && w.strain != nil && w.strain.settled != nil {
+		close(w.strain.settled)
+		w.strain.settled = nil
 	}
 	w.turn.mu.Unlock()
 }
@@ -461,10 +500,15 @@ func (w *writer) reply(opcode int, p []byte) {
 		w.queued += len(w.appendControl(before, opcode, p).b)
 		w.startLocked()
 	case w.turn.tryLocked(control):
-		w.owed.set(opcode, p) // and taken from there before the mutex is given up
-		w.passOnLocked(false)
+		w.joinable = true
+		last := opcode == CloseMessage && w.out.accept(opcode) == nil
+		b := w.framesLocked(last)
+		w.replyingLocked(b == nil)
+		b = w.appendControl(b, opcode, p)
+		w.flying = len(b.b)
+		w.passLocked(b, last, false)
 	default:
-		w.owed.set(opcode, bytes.Clone(p))
+		w.strained().owed.set(opcode, bytes.Clone(p))
 		w.turn.mu.Unlock()
 	}
 }
@@ -490,21 +534,10 @@ func (w *writer) probe() bool {
 	}
 	w.joinable = true
 	b := w.framesLocked(false)
-	if b == nil {
-		w.replying, w.since = true, time.Now()
-	}
+	w.replyingLocked(b == nil)
 	b = w.appendControl(b, PingMessage, nil)
 	w.flying = len(b.b)
-	_ = w.armLocked(w.batchDeadlineLocked()) // the write fails too
-	w.turn.mu.Unlock()
-	n, err := w.tryWrite(b.b)
-	if err == nil && n < len(b.b) {
-		w.wrote(n)
-		go w.drain(b, n, false)
-		return true
-	}
-	w.landed(b, n, false, err) // the next write reports it
-	w.release(false)
+	w.passLocked(b, false, false)
 	return true
 }
 
@@ -512,7 +545,7 @@ func (w *writer) probe() bool {
 func (w *writer) flush() error {
 	w.turn.mu.Lock()
 	switch {
-	case w.said && w.lost == nil:
+	case w.said && w.lost() == nil:
 		w.turn.mu.Unlock()
 		return nil // the close frame went last
 	case w.turn.ended != nil:
@@ -579,18 +612,19 @@ func (w *writer) flushHeld() {
 func (w *writer) heldLocked() {
 	if w.held.Load() == 0 {
 		w.held.Store(uptime())
-		if w.hang == nil { // no pool: a timer must not leave the bubble of a synctest
-			w.hang = time.AfterFunc(hangTime, w.flushHeld)
+		st := w.strained()
+		if st.hang == nil { // no pool: a timer must not leave the bubble of a synctest
+			st.hang = time.AfterFunc(hangTime, w.flushHeld)
 			return
 		}
-		w.hang.Reset(hangTime)
+		st.hang.Reset(hangTime)
 	}
 }
 
 func (w *writer) unheldLocked() {
 	if w.held.Load() != 0 {
 		w.held.Store(0)
-		w.hang.Stop() // or it finds nothing
+		w.strain.hang.Stop() // or it finds nothing
 	}
 }
 
@@ -611,7 +645,7 @@ func (w *writer) owingLocked() bool {
 	if w.broken {
 		return false
 	}
-	return w.flying > 0 || w.queued > 0 || w.turn.ended == nil && (w.owed.pong != nil || w.owed.echo != nil)
+	return w.flying > 0 || w.queued > 0 || w.turn.ended == nil && w.owes()
 }
 
 // settle ends this direction with err. Those who wait are sent away; what was
@@ -624,9 +658,9 @@ func (w *writer) settle(err error, deadline time.Time) error {
 	if !owing {
 		w.breakLocked(err)
 		defer w.turn.mu.Unlock()
-		return w.lost
+		return w.lost()
 	}
-	w.latest = deadline
+	w.strained().latest = deadline
 	w.hurryLocked(deadline)
 	if !w.turn.taken {
 		w.turn.taken = true
@@ -639,10 +673,10 @@ func (w *writer) settle(err error, deadline time.Time) error {
 			w.handOnLocked()
 		}
 	} else {
-		if w.settled == nil {
-			w.settled = make(chan struct{})
+		if w.strain.settled == nil {
+			w.strain.settled = make(chan struct{})
 		}
-		settled := w.settled
+		settled := w.strain.settled
 		w.turn.mu.Unlock()
 		patience := time.NewTimer(time.Until(deadline)) // the network connection may not know deadlines
 		defer patience.Stop()
@@ -654,7 +688,7 @@ func (w *writer) settle(err error, deadline time.Time) error {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
 	w.breakLocked(errDropped)
-	return w.lost
+	return w.lost()
 }
 
 // stop ends this direction with err, and nothing more is sent.
@@ -668,18 +702,20 @@ func (w *writer) stop(err error) {
 // breakLocked drops what was accepted, since it can't be sent.
 func (w *writer) breakLocked(err error) {
 	w.broken = true
-	if w.flying > 0 && !w.replying && w.lost == nil {
-		w.lost = err
+	if w.flying > 0 && !w.replying && w.lost() == nil {
+		w.strained().lost = err
 	}
 	w.flying = 0
-	w.owed = owed{}
+	if w.strain != nil {
+		w.strain.owed = owed{}
+	}
 	w.discardLocked(err)
 }
 
 // discardLocked drops what is queued.
 func (w *writer) discardLocked(err error) {
-	if w.lost == nil && w.queued > 0 {
-		w.lost = err
+	if w.queued > 0 && w.lost() == nil {
+		w.strained().lost = err
 	}
 	w.queued = 0
 	if w.front != nil {
@@ -687,8 +723,8 @@ func (w *writer) discardLocked(err error) {
 		w.front = nil
 		w.unheldLocked()
 	}
-	w.turn.queue = slices.DeleteFunc(w.turn.queue, func(e *waiter) bool {
+	w.turn.setQueue(slices.DeleteFunc(w.turn.queue(), func(e *waiter) bool {
 		e.frames.giveBack()
 		return e.frames != nil
-	})
+	}))
 }

@@ -86,7 +86,7 @@ func TestWritersJoin(t *testing.T) {
 		require.Equal(t, want, framesOf(t, server, g.next()))
 		require.NoError(t, <-first)
 		require.False(t, w.owing())
-		stats, _ := w.statistics()
+		stats, _, _ := w.statistics()
 		require.EqualValues(t, 11, stats.messages)
 		require.EqualValues(t, 15, stats.payload)
 	})
@@ -259,8 +259,8 @@ func TestTryNeverBlocks(t *testing.T) {
 					full++
 				}
 			}
-			stats, _ := w.statistics()
-			require.EqualValues(t, full, stats.dropped)
+			_, _, dropped := w.statistics()
+			require.EqualValues(t, full, dropped)
 			require.Equal(t, ErrWriteQueueFull, w.try(w.outgoing(TextMessage, make([]byte, 100_001))), "larger than the queue")
 			peer := wstest.NewClient(t, far)
 			for range sent {

@@ -88,52 +88,47 @@ func (a *attempt) read(fd uintptr) (done bool) {
 	return true
 }
 
-// A socketWriter writes to a plain socket, by whoever has the turn.
-type socketWriter struct {
-	nc  net.Conn
-	raw syscall.RawConn
-	try func(fd uintptr) (done bool) // attempt, bound once
-
-	rest    []byte // what is still to be written
-	patient bool   // waits for room
-	err     error
-}
-
-// newSocketWriter returns nil if there is no plain socket.
-func newSocketWriter(to *socket) *socketWriter {
-	if to == nil {
-		return nil
-	}
-	s := &socketWriter{nc: to.nc, raw: to.raw}
-	s.try = s.attempt
-	return s
-}
-
 // write writes b, or as much as there is room for if it is not to wait.
-func (s *socketWriter) write(b []byte, wait bool) (n int, err error) {
-	s.rest, s.patient = b, wait
-	err = s.raw.Write(s.try)
-	n = len(b) - len(s.rest)
+func (s *socket) write(b []byte, wait bool) (n int, err error) {
+	o := outputs.Get().(*output)
+	o.rest, o.patient = b, wait
+	err = s.raw.Write(o.try)
+	n = len(b) - len(o.rest)
 	if err == nil {
-		err = s.err
+		err = o.err
 	}
-	s.rest, s.err = nil, nil
+	o.rest, o.err = nil, nil
+	outputs.Put(o)
 	if err != nil {
 		err = opError("write", s.nc, err)
 	}
 	return n, err
 }
 
-// attempt writes while there is room. It is called when there may be.
-func (s *socketWriter) attempt(fd uintptr) (done bool) {
-	for len(s.rest) > 0 {
-		n, err := sock.Write(fd, s.rest)
-		s.rest = s.rest[n:]
+// An output is what is being written.
+type output struct {
+	try     func(fd uintptr) (done bool) // write, bound once
+	rest    []byte                       // what is still to be written
+	patient bool                         // waits for room
+	err     error
+}
+
+var outputs = sync.Pool{New: func() any {
+	o := &output{}
+	o.try = o.write
+	return o
+}}
+
+// write writes while there is room. It is called when there may be.
+func (o *output) write(fd uintptr) (done bool) {
+	for len(o.rest) > 0 {
+		n, err := sock.Write(fd, o.rest)
+		o.rest = o.rest[n:]
 		if err == sock.ErrAgain {
-			return !s.patient
+			return !o.patient
 		}
 		if err != nil {
-			s.err = err
+			o.err = err
 			return true
 		}
 	}

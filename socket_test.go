@@ -18,7 +18,7 @@ import (
 // and returns how much it took.
 func fill(t *testing.T, nc net.Conn) (filled int64) {
 	t.Helper()
-	w := newSocketWriter(newSocket(nc))
+	w := newSocket(nc)
 	block := make([]byte, 64<<10)
 	for {
 		n, err := w.write(block, false)
@@ -71,13 +71,12 @@ func TestNoSocket(t *testing.T) {
 	for _, nc := range []net.Conn{pipe, struct{ net.Conn }{socket}, struct{ *net.TCPConn }{socket}} {
 		require.Nil(t, newSocket(nc))
 	}
-	require.Nil(t, newSocketWriter(nil))
 }
 
-func TestSocketWriter(t *testing.T) {
+func TestSocketWrite(t *testing.T) {
 	t.Parallel()
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
-		w := newSocketWriter(newSocket(near))
+		w := newSocket(near)
 		for _, wait := range []bool{true, false} {
 			n, err := w.write([]byte("Hello"), wait)
 			require.NoError(t, err)

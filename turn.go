@@ -16,12 +16,42 @@ import (
 // The mutex is held for a few instructions, never during I/O.
 type turn struct {
 	mu    sync.Mutex
-	taken bool      // somebody has the turn
-	open  bool      // the first fragments of a message were sent, the last was not
-	ended error     // why no turn is given any more, nil while it is
-	queue []*waiter // who waits, in the order of asking
+	taken bool   // somebody has the turn
+	open  bool   // the first fragments of a message were sent, the last was not
+	ended error  // why no turn is given any more, nil while it is
+	crowd *crowd // who waits; nil before the first, which is all that most turns ever know
+}
 
+// A crowd is who waits for a turn.
+type crowd struct {
+	queue []*waiter     // in the order of asking
 	begun chan struct{} // closed when somebody gets the turn to begin a message or nobody will, nil if nobody wants to know
+}
+
+// queue returns who waits. The caller has the mutex, as in what follows.
+func (t *turn) queue() []*waiter {
+	if t.crowd == nil {
+		return nil
+	}
+	return t.crowd.queue
+}
+
+func (t *turn) setQueue(queue []*waiter) {
+	if t.crowd == nil {
+		if len(queue) == 0 {
+			return
+		}
+		t.crowd = new(crowd)
+	}
+	t.crowd.queue = queue
+}
+
+// tellBegun tells who asked for it that a message begins, or that none will.
+func (t *turn) tellBegun() {
+	if t.crowd != nil && t.crowd.begun != nil {
+		close(t.crowd.begun)
+		t.crowd.begun = nil
+	}
 }
 
 // purpose is what a turn is wanted for.
@@ -72,9 +102,8 @@ func (t *turn) tryLocked(want purpose) bool {
 		return false
 	}
 	t.taken = true
-	if t.begun != nil && want == begin {
-		close(t.begun)
-		t.begun = nil
+	if want == begin {
+		t.tellBegun()
 	}
 	return true
 }
@@ -99,7 +128,7 @@ func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error
 // which it gives up.
 func (t *turn) waitLocked(ctx context.Context, me *waiter, deadline time.Time) error {
 	me.given = make(chan struct{})
-	t.queue = append(t.queue, me)
+	t.setQueue(append(t.queue(), me))
 	t.mu.Unlock()
 
 	patience := openPatience
@@ -138,14 +167,14 @@ func (t *turn) waitLocked(ctx context.Context, me *waiter, deadline time.Time) e
 func (t *turn) leave(w *waiter, why func() error) (over bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := slices.Index(t.queue, w)
+	i := slices.Index(t.queue(), w)
 	if i < 0 {
 		return true, w.err
 	}
 	if err = why(); err == nil {
 		return false, nil
 	}
-	t.queue = slices.Delete(t.queue, i, i+1)
+	t.crowd.queue = slices.Delete(t.crowd.queue, i, i+1)
 	return true, err
 }
 
@@ -160,9 +189,9 @@ func (t *turn) release() {
 // anybody.
 func (t *turn) releaseLocked() (given bool) {
 	t.taken = false
-	for i, w := range t.queue {
+	for i, w := range t.queue() {
 		if w.frames == nil && t.tryLocked(w.want) {
-			t.queue = slices.Delete(t.queue, i, i+1)
+			t.crowd.queue = slices.Delete(t.crowd.queue, i, i+1)
 			close(w.given)
 			return true
 		}
@@ -172,7 +201,7 @@ func (t *turn) releaseLocked() (given bool) {
 
 // awaitedLocked reports whether somebody waits in person who may have the turn.
 func (t *turn) awaitedLocked() bool {
-	return slices.ContainsFunc(t.queue, func(w *waiter) bool { return w.frames == nil && !(t.open && w.want == begin) })
+	return slices.ContainsFunc(t.queue(), func(w *waiter) bool { return w.frames == nil && !(t.open && w.want == begin) })
 }
 
 // setOpen notes whether a message lies open; who has the turn calls it.
@@ -197,18 +226,15 @@ func (t *turn) endLocked(err error) {
 		return
 	}
 	t.ended = err
-	if t.begun != nil {
-		close(t.begun)
-		t.begun = nil
-	}
-	t.queue = slices.DeleteFunc(t.queue, func(w *waiter) bool {
+	t.tellBegun()
+	t.setQueue(slices.DeleteFunc(t.queue(), func(w *waiter) bool {
 		if w.frames != nil {
 			return false
 		}
 		w.err = err
 		close(w.given)
 		return true
-	})
+	}))
 }
 
 // timeoutError is a deadline that passed. It is a net.Error and matches
@@ -235,8 +261,11 @@ func (t *turn) nextBegin() <-chan struct{} {
 		close(over)
 		return over
 	}
-	if t.begun == nil {
-		t.begun = make(chan struct{})
+	if t.crowd == nil {
+		t.crowd = new(crowd)
 	}
-	return t.begun
+	if t.crowd.begun == nil {
+		t.crowd.begun = make(chan struct{})
+	}
+	return t.crowd.begun
 }

@@ -113,7 +113,7 @@ func TestTurnDeadline(t *testing.T) {
 		require.Equal(t, errTurnTimeout, err)
 		require.Equal(t, time.Minute, time.Since(begun))
 		require.Equal(t, errTurnTimeout, tn.take(t.Context(), control, begun), "a deadline that has passed")
-		require.Empty(t, tn.queue)
+		require.Empty(t, tn.queue())
 
 		tn.setOpen(true)
 		require.Equal(t, errMessageOpen, tn.take(t.Context(), begin, time.Now().Add(time.Minute)))
@@ -193,7 +193,7 @@ func TestTurnGivenWhileLeaving(t *testing.T) {
 	var tn turn
 	require.True(t, tn.try(begin))
 	me := &waiter{want: begin, given: make(chan struct{})}
-	tn.queue = append(tn.queue, me)
+	tn.setQueue(append(tn.queue(), me))
 	tn.release()
 	over, err := tn.leave(me, func() error { return io.EOF })
 	require.True(t, over)
@@ -201,7 +201,7 @@ func TestTurnGivenWhileLeaving(t *testing.T) {
 	require.False(t, tn.try(begin), "it is theirs")
 
 	other := &waiter{want: begin, given: make(chan struct{})}
-	tn.queue = append(tn.queue, other)
+	tn.setQueue(append(tn.queue(), other))
 	over, err = tn.leave(other, func() error { return nil })
 	require.False(t, over, "no reason to leave")
 	require.NoError(t, err)
@@ -247,7 +247,7 @@ func TestTurnStress(t *testing.T) {
 	}
 	wg.Wait()
 	require.True(t, tn.try(begin))
-	require.Empty(t, tn.queue)
+	require.Empty(t, tn.queue())
 }
 
 func TestPurposeOf(t *testing.T) {

@@ -38,23 +38,20 @@ const errDropped = timeoutError("queued messages could not be sent in time")
 // A writer sends messages and control frames. All its methods may be called
 // concurrently; whoever has the turn writes.
 type writer struct {
-	nc      net.Conn
-	socket  *socketWriter // the shorter way to nc, nil if there is none
-	server  bool          // which end we are: a client masks
-	size    int           // bytes of payload that a messageWriter gathers for one fragment
-	limit   int           // bytes that may wait for try to send them, 0 is defaultWriteQueue
-	pool    BufferPool    // where a messageWriter borrows its buffer
-	timeout time.Duration // longest that a message may take, 0 is for ever
-	up      writes
+	*writeConfig
+	nc     net.Conn
+	socket *socket // the shorter way to nc, nil if there is none
+	server bool    // which end we are: a client masks
+	up     writes
 
 	turn turn
 	// The turn's mutex guards these.
+	out  outbound
+	said bool // our close frame was sent
 	pending
-	deadline time.Time      // what the program set, zero for none
-	armed    time.Time      // the deadline that nc has
+	deadline moment         // what the program set, zero for none
+	armed    moment         // the deadline that nc has
 	stream   *messageWriter // the message that NextWriter began last, nil after its end
-	out      outbound
-	said     bool // our close frame was sent
 	stats    writeStats
 
 	wire atomic.Int64 // bytes that the network connection has taken
@@ -64,6 +61,51 @@ type writer struct {
 	deflate *deflater
 }
 
+// writeConfig is what the program wants of a writer.
+type writeConfig struct {
+	size    int           // bytes of payload that a messageWriter gathers for one fragment
+	limit   int           // bytes that may wait for try to send them
+	pool    BufferPool    // where a messageWriter borrows its buffer, nil is a pool of our own
+	timeout time.Duration // longest that a message may take, 0 is for ever
+}
+
+// usualWrites is what most programs want, which connections share.
+var usualWrites = writeConfig{size: defaultBufferSize, limit: defaultWriteQueue}
+
+func newWriteConfig(opts Options, b bufferOptions) *writeConfig {
+	c := writeConfig{
+		size:    positive(b.write, defaultBufferSize),
+		limit:   positive(opts.WriteQueue, defaultWriteQueue),
+		pool:    b.pool,
+		timeout: opts.WriteTimeout,
+	}
+	if c.pool == nil && c == usualWrites {
+		return &usualWrites
+	}
+	return &c
+}
+
+// A moment is a time.Time that takes less room: nanoseconds since the program began,
+// zero is the zero time.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	if m := moment(t.Sub(begunAt)); m != 0 {
+		return m
+	}
+	return 1
+}
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return begunAt.Add(time.Duration(m))
+}
+
 // writes is told how this direction ends.
 type writes interface {
 	onCloseSent()        // our close frame was sent
@@ -71,22 +113,17 @@ type writes interface {
 }
 
 // writeStats are what was sent, and what was not.
-type writeStats struct {
-	messages, payload int64
-	dropped           int64 // messages for which the queue had no room
-}
+type writeStats struct{ messages, payload int64 }
 
 // defaultWriteQueue is the size of the queue where Options.WriteQueue is 0, in bytes.
 const defaultWriteQueue = 1 << 20
-
-func (w *writer) queueLimit() int { return positive(w.limit, defaultWriteQueue) }
 
 // setDeadline sets the time by which messages must be written; zero leaves it
 // to the timeout.
 func (w *writer) setDeadline(t time.Time) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	w.deadline = t
+	w.deadline = momentOf(t)
 }
 
 // until returns the time by which a message that begins now must be written.
@@ -97,10 +134,10 @@ func (w *writer) until() time.Time {
 }
 
 func (w *writer) untilLocked() time.Time {
-	if w.deadline.IsZero() {
+	if w.deadline == 0 {
 		return w.byTimeout()
 	}
-	return w.deadline
+	return w.deadline.time()
 }
 
 // byTimeout is until for frames that the program's deadline does not concern.
@@ -119,10 +156,13 @@ func (w *writer) err() error {
 }
 
 // statistics returns what was sent so far, and how many bytes are still to be.
-func (w *writer) statistics() (s writeStats, queued int) {
+func (w *writer) statistics() (s writeStats, queued int, dropped int64) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	return w.stats, w.queued + w.flying
+	if w.strain != nil {
+		dropped = w.strain.dropped
+	}
+	return w.stats, w.queued + w.flying, dropped
 }
 
 // count notes a frame with so many bytes of payload, that of a message unless it is a
@@ -204,7 +244,7 @@ func (w *writer) admitLocked() (deadline time.Time, err error) {
 		return deadline, w.turn.ended
 	case w.out.closed:
 		return deadline, ErrCloseSent // it is on its way
-	case !w.deadline.IsZero() && !time.Now().Before(w.deadline):
+	case w.deadline != 0 && momentOf(time.Now()) >= w.deadline:
 		return deadline, errTurnTimeout
 	}
 	return w.untilLocked(), nil
@@ -368,8 +408,8 @@ func (w *writer) withTurn(ctx context.Context, f flight, write func() error) err
 // perform is withTurn for who has the turn.
 func (w *writer) perform(ctx context.Context, f flight, write func() error) error {
 	defer w.release(true)
-	if f.opcode == CloseMessage && w.owesClose() {
-		return ErrCloseSent // release sends it
+	if f.opcode == CloseMessage && w.owesCloseNow() {
+		return ErrCloseSent // release sends the one that we owe: it says what the connection ended with
 	}
 	// While nothing was sent, nothing is lost.
 	if ctx.Err() != nil {
@@ -400,12 +440,10 @@ func (w *writer) perform(ctx context.Context, f flight, write func() error) erro
 	return nil
 }
 
-// owesClose reports whether we owe the peer a close frame. That goes before one of
-// the program's, for it says what the connection ended with.
-func (w *writer) owesClose() bool {
+func (w *writer) owesCloseNow() bool {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	return w.owed.echo != nil
+	return w.owesClose()
 }
 
 // takeOff prepares for a frame of whoever has the turn. It returns the frames that
@@ -438,7 +476,7 @@ func (w *writer) takeOff(f flight) (ahead *buffer, err error) {
 func (w *writer) mendStall() {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	if w.replying && time.Since(w.since) >= stallTime {
+	if w.replying && time.Since(w.strain.since) >= stallTime {
 		w.hurryLocked(longAgo)
 	}
 }
@@ -472,13 +510,15 @@ var longAgo = time.Unix(1, 0)
 
 // armLocked sets the network connection's deadline for the writes that follow.
 func (w *writer) armLocked(deadline time.Time) error {
-	if !w.latest.IsZero() && (deadline.IsZero() || w.latest.Before(deadline)) {
-		deadline = w.latest
+	if w.strain != nil {
+		if latest := w.strain.latest; !latest.IsZero() && (deadline.IsZero() || latest.Before(deadline)) {
+			deadline = latest
+		}
 	}
-	if deadline.Equal(w.armed) {
+	if momentOf(deadline) == w.armed {
 		return nil
 	}
-	w.armed = deadline
+	w.armed = momentOf(deadline)
 	return w.nc.SetWriteDeadline(deadline)
 }
 
@@ -490,8 +530,8 @@ func (w *writer) hurry(deadline time.Time) {
 }
 
 func (w *writer) hurryLocked(deadline time.Time) {
-	if w.armed.IsZero() || deadline.Before(w.armed) {
-		w.armed = deadline
+	if at := momentOf(deadline); w.armed == 0 || at < w.armed {
+		w.armed = at
 		_ = w.nc.SetWriteDeadline(deadline) // best effort: the write may be over
 	}
 }
