@@ -37,8 +37,8 @@ func (c *Conn) over(cause error) {
 	c.mu.Lock()
 	if c.cause == nil {
 		c.cause = cause
-		if c.cancel != nil {
-			c.cancel(cause)
+		if c.ctx != nil {
+			c.ctx.cancel(cause)
 		}
 	}
 	groups := c.groups
@@ -393,7 +393,7 @@ func (c *Conn) lingerIfDone() {
 	// SHOULD wait for the server to close the connection" (section 5.5.1), so that
 	// the server holds the TIME_WAIT state (section 7.1.1).
 	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
-	if !c.negotiated.Server && l.quiet {
+	if !c.w.server && l.quiet {
 		l.start(c.closeTimeout)
 		return
 	}

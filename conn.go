@@ -87,14 +87,15 @@ type BufferPool interface {
 // take turns, and so do writes; a read and a write do not wait for each other.
 type Conn struct {
 	nc           net.Conn
-	negotiated   Negotiated
+	subprotocol  string
+	compression  *Compression // what was agreed on, nil without permessage-deflate
 	closeTimeout time.Duration
-	slowConsumer SlowConsumer
 	limit        atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
 	readTurn    turn
 	r           reader         // guarded by readTurn
 	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
+	leaveSlow   bool           // a broadcast that finds the queue full closes the connection
 	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
 	leaving     atomic.Bool    // Shutdown was called
 	handling    atomic.Bool    // who has the read turn is in a handler of the program
@@ -105,21 +106,26 @@ type Conn struct {
 	w writer
 
 	readDeadline deadline
-	handlers     handlers
-	keepalive    keepalive
-	pings        pings
-	rtt          atomic.Int64 // of the last Ping that was answered, in nanoseconds; 0 before
-	idle         idle
+	handlers     atomic.Pointer[handlers] // nil before the program sets one
+	keepalive    *keepalive               // nil for none
+	idle         *idle                    // nil without permessage-deflate
+	rtt          atomic.Int64             // of the last Ping that was answered, in nanoseconds; 0 before
 
 	mu        sync.Mutex
-	cause     error           // why the connection is at its end, nil before
-	groups    []*Group        // that it is in
-	ctx       context.Context // nil until somebody asks
-	cancel    context.CancelCauseFunc
-	dead      error       // why we closed the network connection, or are about to
-	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	lingering bool        // a lingerer has the network connection, or nobody will
-	drop      *time.Timer // closes the network connection if the closing handshake takes too long
+	cause     error                      // why the connection is at its end, nil before
+	groups    []*Group                   // that it is in
+	ctx       *cancelContext             // nil until somebody asks
+	dead      error                      // why we closed the network connection, or are about to
+	peerDone  bool                       // nothing that the peer says counts any more: the reading side has ended
+	lingering bool                       // a lingerer has the network connection, or nobody will
+	drop      *time.Timer                // closes the network connection if the closing handshake takes too long
+	pings     map[[8]byte]chan time.Time // where calls of Ping wait for their pong, by payload; nil for none
+}
+
+// A cancelContext is a context and how to end it.
+type cancelContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
 }
 
 // NewConn returns a connection on nc, for which the opening handshake was done
@@ -133,16 +139,14 @@ func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 }
 
 func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
-	early := n.Buffered
-	n.Buffered = nil
 	c := &Conn{
 		nc:           nc,
-		negotiated:   n,
+		subprotocol:  n.Subprotocol,
 		closeTimeout: positive(opts.CloseTimeout, 5*time.Second),
-		slowConsumer: opts.SlowConsumer,
+		leaveSlow:    opts.SlowConsumer == CloseSlow,
 	}
 	c.limit.Store(opts.ReadLimit)
-	c.readDeadline.nc = nc
+	c.readDeadline.c = c
 	c.r = reader{
 		src:     nc,
 		up:      c,
@@ -156,8 +160,8 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		readSize = socketReadBuffer
 	}
 	c.r.size = int32(min(max(positive(b.read, readSize), minReadBuffer), maxPooled))
-	if len(early) > 0 {
-		c.r.early(early)
+	if len(n.Buffered) > 0 {
+		c.r.early(n.Buffered)
 	}
 	c.w = writer{
 		writeConfig: newWriteConfig(opts, b),
@@ -169,7 +173,7 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
 	}
-	c.keepalive.start(c, opts)
+	c.keepAlive(opts)
 	if opts.Group != nil {
 		opts.Group.Add(c)
 	}
@@ -184,11 +188,11 @@ func (c *Conn) compress(agreed Compression, want *Compression) {
 		ServerMaxWindowBits:     bitsOr(agreed.ServerMaxWindowBits, deflate.MaxBits),
 		ClientMaxWindowBits:     bitsOr(agreed.ClientMaxWindowBits, deflate.MaxBits),
 	}
-	c.negotiated.Compression = &agreed
-	c.w.deflate = newDeflater(agreed, want, c.negotiated.Server)
-	c.r.inflate = newInflater(agreed, c.negotiated.Server)
+	c.compression = &agreed
+	c.w.deflate = newDeflater(agreed, want, c.w.server)
+	c.r.inflate = newInflater(agreed, c.w.server)
 	c.r.in.compressed = true
-	c.idle.watch(c)
+	c.idle = newIdle(c)
 }
 
 // positive returns v, or the default if v is not positive.
@@ -211,14 +215,14 @@ func (c *Conn) afterWait(n int) { c.keepalive.hear(n) }
 // A deadline is the read deadline of a network connection, which the program
 // sets and we need at times to interrupt a read.
 type deadline struct {
-	nc     net.Conn
+	c      *Conn
 	mu     sync.Mutex
-	wanted time.Time // by the program
-	past   bool      // a read is being interrupted
-	off    bool      // a read of ours is waiting, which the program's deadline does not concern
-	ours   bool      // the program has no say any more, wanted is by us
-	gone   bool      // the network connection is closed, or about to be
-	loop   *started  // what has the read turn and does not hear of deadlines while it is parked; nil for none
+	wanted *time.Time // by the program; nil before it has set any
+	loop   *started   // what has the read turn and does not hear of deadlines while it is parked; nil for none
+	past   bool       // a read is being interrupted
+	off    bool       // a read of ours is waiting, which the program's deadline does not concern
+	ours   bool       // the program has no say any more, wanted is by us
+	gone   bool       // the network connection is closed, or about to be
 }
 
 // set sets the deadline that the program wants.
@@ -228,11 +232,21 @@ func (d *deadline) set(t time.Time) error {
 	if d.ours {
 		return nil
 	}
-	d.wanted = t
+	d.want(t)
 	if d.past || d.off {
 		return nil
 	}
 	return d.apply()
+}
+
+func (d *deadline) want(t time.Time) {
+	if d.wanted == nil {
+		if t.IsZero() {
+			return
+		}
+		d.wanted = new(time.Time)
+	}
+	*d.wanted = t
 }
 
 // suspend turns the program's deadline off until resume.
@@ -253,14 +267,12 @@ func (d *deadline) resume() {
 // inForce returns the deadline that counts, zero for none.
 func (d *deadline) inForce() time.Time {
 	switch {
-	case d.ours:
-		return d.wanted
-	case d.past:
+	case d.past && !d.ours:
 		return longAgo
-	case d.off:
+	case d.off && !d.ours, d.wanted == nil:
 		return time.Time{}
 	}
-	return d.wanted
+	return *d.wanted
 }
 
 // apply sets the deadline that counts, unless it was taken over.
@@ -274,7 +286,7 @@ func (d *deadline) apply() error {
 // setNow sets a deadline. An error is that of a closed connection, whose reads
 // have ended.
 func (d *deadline) setNow(t time.Time) error {
-	err := d.nc.SetReadDeadline(t)
+	err := d.c.nc.SetReadDeadline(t)
 	if d.loop != nil {
 		d.loop.heed(t)
 	}
@@ -301,7 +313,7 @@ func (d *deadline) takeOver(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ours = true
-	d.wanted = t
+	d.want(t)
 	_ = d.setNow(t)
 }
 
@@ -313,7 +325,7 @@ func (d *deadline) closeNet() error {
 		d.loop.quit()
 	}
 	d.mu.Unlock()
-	err := d.nc.Close()
+	err := d.c.nc.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.loop != nil {
@@ -652,15 +664,15 @@ func (c *Conn) SetCompressionLevel(level int) error {
 }
 
 // Subprotocol returns the subprotocol in use, "" for none.
-func (c *Conn) Subprotocol() string { return c.negotiated.Subprotocol }
+func (c *Conn) Subprotocol() string { return c.subprotocol }
 
 // Negotiated returns what the opening handshake agreed on. Buffered is nil. In
 // Compression the two window sizes are those agreed on, never 0; Level, Threshold
 // and Decline, of which a handshake says nothing, are zero.
 func (c *Conn) Negotiated() Negotiated {
-	n := c.negotiated
-	if n.Compression != nil {
-		agreed := *n.Compression
+	n := Negotiated{Server: c.w.server, Subprotocol: c.subprotocol}
+	if c.compression != nil {
+		agreed := *c.compression
 		n.Compression = &agreed
 	}
 	return n
@@ -689,10 +701,11 @@ func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithCancelCause(context.Background())
+		c.ctx = new(cancelContext)
+		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(context.Background())
 		if c.cause != nil {
-			c.cancel(c.cause)
+			c.ctx.cancel(c.cause)
 		}
 	}
-	return c.ctx
+	return c.ctx.Context
 }

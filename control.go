@@ -11,12 +11,34 @@ import (
 // sends, pings that wait for their pong, and keepalive.
 
 // handlers are what a program has set to be called for control frames; nil is
-// the default of each.
+// the default of each. They are not changed, but replaced.
 type handlers struct {
-	mu    sync.Mutex
 	ping  func(appData string) error
 	pong  func(appData string) error
 	close func(code int, text string) error
+}
+
+// handlersSet returns the handlers. Few programs set any, so a Conn has no room for
+// them.
+func (c *Conn) handlersSet() handlers {
+	if h := c.handlers.Load(); h != nil {
+		return *h
+	}
+	return handlers{}
+}
+
+func (c *Conn) setHandlers(set func(h *handlers)) {
+	for {
+		before := c.handlers.Load()
+		h := new(handlers)
+		if before != nil {
+			*h = *before
+		}
+		set(h)
+		if c.handlers.CompareAndSwap(before, h) {
+			return
+		}
+	}
 }
 
 // SetPingHandler sets the handler for pings; nil is the default, which answers
@@ -25,17 +47,13 @@ type handlers struct {
 // They must not read from the connection. A Shutdown of theirs sends the close
 // frame and leaves the peer's to the reader.
 func (c *Conn) SetPingHandler(h func(appData string) error) {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	c.handlers.ping = h
+	c.setHandlers(func(hs *handlers) { hs.ping = h })
 }
 
 // SetPongHandler sets the handler for pongs; nil is the default, which does
 // nothing. It runs as a ping handler does.
 func (c *Conn) SetPongHandler(h func(appData string) error) {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	c.handlers.pong = h
+	c.setHandlers(func(hs *handlers) { hs.pong = h })
 }
 
 // SetCloseHandler sets the handler for the peer's close frame; nil is the
@@ -45,16 +63,12 @@ func (c *Conn) SetPongHandler(h func(appData string) error) {
 // of the handler is returned in place of that. A handler that does not send a
 // close frame leaves that to the program.
 func (c *Conn) SetCloseHandler(h func(code int, text string) error) {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	c.handlers.close = h
+	c.setHandlers(func(hs *handlers) { hs.close = h })
 }
 
 // PingHandler returns the handler for pings.
 func (c *Conn) PingHandler() func(appData string) error {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	if h := c.handlers.ping; h != nil {
+	if h := c.handlersSet().ping; h != nil {
 		return h
 	}
 	return func(appData string) error {
@@ -65,9 +79,7 @@ func (c *Conn) PingHandler() func(appData string) error {
 
 // PongHandler returns the handler for pongs.
 func (c *Conn) PongHandler() func(appData string) error {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	if h := c.handlers.pong; h != nil {
+	if h := c.handlersSet().pong; h != nil {
 		return h
 	}
 	return func(string) error { return nil }
@@ -75,9 +87,7 @@ func (c *Conn) PongHandler() func(appData string) error {
 
 // CloseHandler returns the handler for the peer's close frame.
 func (c *Conn) CloseHandler() func(code int, text string) error {
-	c.handlers.mu.Lock()
-	defer c.handlers.mu.Unlock()
-	if h := c.handlers.close; h != nil {
+	if h := c.handlersSet().close; h != nil {
 		return h
 	}
 	return func(code int, text string) error {
@@ -87,9 +97,7 @@ func (c *Conn) CloseHandler() func(code int, text string) error {
 }
 
 func (c *Conn) onPing(p []byte) error {
-	c.handlers.mu.Lock()
-	h := c.handlers.ping
-	c.handlers.mu.Unlock()
+	h := c.handlersSet().ping
 	if h == nil {
 		c.w.reply(PongMessage, p) // what PingHandler's default does, without copies on the way
 		return nil
@@ -98,10 +106,8 @@ func (c *Conn) onPing(p []byte) error {
 }
 
 func (c *Conn) onPong(p []byte) error {
-	c.pings.answered(p)
-	c.handlers.mu.Lock()
-	h := c.handlers.pong
-	c.handlers.mu.Unlock()
+	c.ponged(p)
+	h := c.handlersSet().pong
 	if h == nil {
 		return nil
 	}
@@ -145,41 +151,40 @@ func (c *Conn) WriteControl(messageType int, data []byte, deadline time.Time) er
 	return c.w.control(context.Background(), messageType, data, deadline)
 }
 
-// pings are the calls of Ping that wait for their pong.
-type pings struct {
-	mu      sync.Mutex
-	waiting map[[8]byte]chan time.Time // by payload; nil before the first
-}
-
-// expect returns the payload of a new ping and a channel for the time of its
+// expectPong returns the payload of a new ping and a channel for the time of its
 // pong.
-func (ps *pings) expect() (id [8]byte, pong chan time.Time) {
+func (c *Conn) expectPong() (id [8]byte, pong chan time.Time) {
 	_, _ = rand.Read(id[:]) // never fails: it ends the program first
 	pong = make(chan time.Time, 1)
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if ps.waiting == nil {
-		ps.waiting = make(map[[8]byte]chan time.Time)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pings == nil {
+		c.pings = make(map[[8]byte]chan time.Time)
 	}
-	ps.waiting[id] = pong
+	c.pings[id] = pong
 	return id, pong
 }
 
-func (ps *pings) forget(id [8]byte) {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	delete(ps.waiting, id)
+// forgetPong ends what expectPong began.
+func (c *Conn) forgetPong(id [8]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pings, id)
+	if len(c.pings) == 0 {
+		c.pings = nil
+	}
 }
 
-func (ps *pings) answered(p []byte) {
+// ponged looks for the ping that a pong with payload p answers.
+func (c *Conn) ponged(p []byte) {
 	if len(p) != len([8]byte{}) {
 		return
 	}
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	if pong, ok := ps.waiting[[8]byte(p)]; ok {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if pong, ok := c.pings[[8]byte(p)]; ok {
 		pong <- time.Now()
-		delete(ps.waiting, [8]byte(p))
+		delete(c.pings, [8]byte(p))
 	}
 }
 
@@ -199,8 +204,8 @@ func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 			c.rtt.Store(int64(rtt))
 		}
 	}()
-	id, pong := c.pings.expect()
-	defer c.pings.forget(id)
+	id, pong := c.expectPong()
+	defer c.forgetPong(id)
 	sent := time.Now()
 	if err := c.w.control(ctx, PingMessage, id[:], c.w.byTimeout()); err != nil {
 		return 0, err
@@ -222,46 +227,51 @@ func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 }
 
 // keepalive pings a silent peer and fails the connection if it stays silent. It
-// is a timer, not a goroutine.
+// is a timer, not a goroutine. nil is no keepalive.
 type keepalive struct {
-	interval time.Duration // of silence before a ping; 0 is no keepalive
+	interval time.Duration // of silence before a ping
 	timeout  time.Duration // of further silence before the connection fails
 
 	c       *Conn
 	mu      sync.Mutex
 	timer   *time.Timer
-	stopped bool
-	heard   time.Time     // when the peer was last heard
-	waiting time.Time     // since when a read waits for it, zero while none does
-	pinged  time.Time     // when it was first pinged since it was heard, zero if it was not
+	heard   int64         // when the peer was last heard, on the clock of uptime, as the next two
+	waiting int64         // since when a read waits for it, 0 while none does
+	pinged  int64         // when it was first pinged since it was heard, 0 if it was not
 	waited  time.Duration // how long reads have waited in vain since it was pinged, without the one at hand
+	stopped bool
 }
 
-func (k *keepalive) start(c *Conn, opts Options) {
+// keepAlive begins to keep c alive as opts say.
+func (c *Conn) keepAlive(opts Options) {
 	if opts.PingInterval <= 0 {
 		return
 	}
-	k.c = c
-	k.interval = opts.PingInterval
-	k.timeout = positive(opts.PingTimeout, opts.PingInterval)
-	k.heard = time.Now()
+	k := &keepalive{
+		interval: opts.PingInterval,
+		timeout:  positive(opts.PingTimeout, opts.PingInterval),
+		c:        c,
+		heard:    uptime(),
+	}
+	c.keepalive = k
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.timer = time.AfterFunc(k.interval, k.tick)
 }
 
 func (k *keepalive) stop() {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.stopped = true
-	if k.timer != nil {
-		k.timer.Stop()
-	}
+	k.timer.Stop()
 }
 
 // tick does what is due and sets the timer for what comes next.
 func (k *keepalive) tick() {
-	now := time.Now()
+	now := uptime()
 	// A ping that finds somebody writing is not sent: the write deadline
 	// watches over them, and a peer that was not asked owes no answer. When
 	// nothing can be sent any more there is nothing to wait for.
@@ -272,7 +282,7 @@ func (k *keepalive) tick() {
 	if k.stopped {
 		return
 	}
-	if pinged && k.pinged.IsZero() && !k.heard.After(now) {
+	if pinged && k.pinged == 0 && k.heard <= now {
 		k.pinged, k.waited = now, 0
 	}
 	next := k.next(now)
@@ -287,19 +297,19 @@ func (k *keepalive) tick() {
 // wantsPing reports whether the peer has been silent for long enough. While the
 // program is too busy to read, pings go on: what is between us and the peer may
 // have an eye on silence too.
-func (k *keepalive) wantsPing(now time.Time) bool {
+func (k *keepalive) wantsPing(now int64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.stopped && now.Sub(k.heard) >= k.interval && (k.pinged.IsZero() || k.waiting.IsZero())
+	return !k.stopped && time.Duration(now-k.heard) >= k.interval && (k.pinged == 0 || k.waiting == 0)
 }
 
 // next returns how long nothing is to be done, 0 or less when the connection
 // has failed.
-func (k *keepalive) next(now time.Time) time.Duration {
-	if left := k.interval - now.Sub(k.heard); left > 0 {
+func (k *keepalive) next(now int64) time.Duration {
+	if left := k.interval - time.Duration(now-k.heard); left > 0 {
 		return left
 	}
-	if k.pinged.IsZero() || k.waiting.IsZero() {
+	if k.pinged == 0 || k.waiting == 0 {
 		return k.interval
 	}
 	return k.timeout - k.waited - k.inVain(now)
@@ -307,36 +317,33 @@ func (k *keepalive) next(now time.Time) time.Duration {
 
 // inVain returns how long the read at hand has waited since the peer was pinged.
 // While nobody reads, what the peer says may wait in the socket.
-func (k *keepalive) inVain(now time.Time) time.Duration {
-	if k.waiting.After(k.pinged) {
-		return now.Sub(k.waiting)
-	}
-	return now.Sub(k.pinged)
+func (k *keepalive) inVain(now int64) time.Duration {
+	return time.Duration(now - max(k.waiting, k.pinged))
 }
 
 // wait notes that a read waits for the peer.
 func (k *keepalive) wait() {
-	if k.interval == 0 {
+	if k == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.waiting = time.Now()
+	k.waiting = uptime()
 }
 
 // hear notes that the read is over, and whether it brought anything.
 func (k *keepalive) hear(n int) {
-	if k.interval == 0 {
+	if k == nil {
 		return
 	}
-	now := time.Now()
+	now := uptime()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if n > 0 {
 		k.heard = now
-		k.pinged = time.Time{}
-	} else if !k.pinged.IsZero() {
+		k.pinged = 0
+	} else if k.pinged != 0 {
 		k.waited += k.inVain(now)
 	}
-	k.waiting = time.Time{}
+	k.waiting = 0
 }

@@ -323,7 +323,7 @@ func TestPing(t *testing.T) {
 			peer.Send(text("Hello"))
 			<-read
 			require.Equal(t, []string{"foreign", "8 bytes.", "", asked.Payload, asked.Payload}, heard)
-			require.Empty(t, c.pings.waiting)
+			require.Empty(t, c.pings)
 		})
 	})
 	t.Run("several at once", func(t *testing.T) {
@@ -352,7 +352,7 @@ func TestPing(t *testing.T) {
 			p := pinging(ctx, c)
 			peer.Receive()
 			require.Equal(t, ponged{0, why}, <-p)
-			require.Empty(t, c.pings.waiting)
+			require.Empty(t, c.pings)
 			require.NoError(t, c.Context().Err(), "it has lost nothing")
 			require.Equal(t, why, (<-pinging(ctx, c)).err, "done before")
 			require.NoError(t, c.Context().Err())
@@ -397,7 +397,7 @@ func TestPongBeforeTheEnd(t *testing.T) {
 			p := pinging(t.Context(), c)
 			asked := peer.Receive()
 			// Both are there when Ping looks.
-			c.pings.answered([]byte(asked.Payload))
+			c.ponged([]byte(asked.Payload))
 			c.over(errClosed)
 			require.NoError(t, (<-p).err)
 		}

@@ -117,7 +117,7 @@ func (g *Group) Broadcast(pm *PreparedMessage) {
 		due, err := c.w.post(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 		if due {
 			g.due = append(g.due, c)
-		} else if err == ErrWriteQueueFull && c.slowConsumer == CloseSlow {
+		} else if err == ErrWriteQueueFull && c.leaveSlow {
 			slow = append(slow, c)
 		}
 	}

@@ -22,11 +22,12 @@ type idle struct {
 	stopped bool
 }
 
-// watch begins to watch over c.
-func (i *idle) watch(c *Conn) {
-	i.c = c
+// newIdle begins to watch over c.
+func newIdle(c *Conn) *idle {
+	i := &idle{c: c}
 	c.w.deflate.usage.wake = i.wake
 	c.r.inflate.usage.wake = i.wake
+	return i
 }
 
 // wake is called when there is something to watch.
@@ -46,6 +47,9 @@ func (i *idle) wake() {
 
 // stop ends the watching.
 func (i *idle) stop() {
+	if i == nil {
+		return
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.stopped = true
