@@ -152,80 +152,103 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
 // Its RemoteAddr is set, and its TLS if nc is a *tls.Conn.
 func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
-	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	r, rest, err := readRequest(nc)
-	if err != nil {
-		return nil, nil, turnAway(nc, err)
-	}
-	response, n, err := u.judge(r, nil)
+	n, r, err := u.receive(nc)
 	if err != nil {
 		return nil, r, turnAway(nc, err)
 	}
+	return u.newConn(nc, n), r, nil
+}
+
+// receive reads an opening handshake from nc and answers it, unless the answer is a
+// *refusal.
+func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err error) {
+	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
+		return n, nil, err
+	}
+	buf := borrowBuffer(firstRead) // for the request, then for the response
+	defer buf.giveBack()
+	r, rest, err := readRequest(nc, buf)
+	if err != nil {
+		return n, nil, err
+	}
+	if n, err = u.judge(buf, r, nil); err != nil {
+		return n, r, err
+	}
 	n.Buffered = rest
-	c, err := u.open(nc, response, n)
-	return c, r, err
+	return n, r, send(nc, buf.b)
 }
 
 // upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
 func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
-	response, n, err := u.judge(r, responseHeader)
+	buf := borrowBuffer(0)
+	defer buf.giveBack()
+	n, err := u.judge(buf, r, responseHeader)
 	if err != nil {
 		return nil, err
 	}
-	nc, brw, err := http.NewResponseController(w).Hijack()
+	nc, brw, err := hijack(w)
 	if err != nil {
 		return nil, hijackRefusal(w, r, err)
 	}
 	n.Buffered = takeBuffered(brw)
-	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
+	if err = nc.SetDeadline(u.handshakeDeadline()); err == nil {
+		err = send(nc, buf.b)
+	}
+	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return u.open(nc, response, n)
+	return u.newConn(nc, n), nil
 }
 
-// judge decides about r: either the response that opens the connection and what it
-// agrees on, or a *refusal.
-func (u *Upgrader) judge(r *http.Request, responseHeader http.Header) (response []byte, n Negotiated, err error) {
+// hijack is http.ResponseController.Hijack.
+func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	if h, ok := w.(http.Hijacker); ok { // the usual case, for an allocation less
+		return h.Hijack()
+	}
+	return http.NewResponseController(w).Hijack()
+}
+
+// judge decides about r: either the response that opens the connection, which it
+// leaves in buf, and what it agrees on, or a *refusal.
+func (u *Upgrader) judge(buf *buffer, r *http.Request, responseHeader http.Header) (n Negotiated, err error) {
 	if err := checkOpening(r); err != nil {
-		return nil, n, err
+		return n, err
 	}
 	if err := checkExtra(responseHeader); err != nil {
-		return nil, n, err
+		return n, err
 	}
 	if !u.allowsHost(r) {
-		return nil, n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
+		return n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
 	}
 	if !u.allowsOrigin(r) {
-		return nil, n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
+		return n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
 	}
 	key, err := challengeKey(r.Header)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	agreed, extension, err := u.extension(r)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	subprotocol, err := u.subprotocol(r, responseHeader)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	n = Negotiated{Server: true, Subprotocol: subprotocol, Compression: agreed}
-	return appendAnswer(nil, key, subprotocol, extension, responseHeader), n, nil
+	buf.b = appendAnswer(buf.b[:0], key, subprotocol, extension, responseHeader)
+	return n, nil
 }
 
 // extension returns what is agreed on permessage-deflate and the answer that says
 // so, nil and "" for none.
 func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer string, err error) {
-	offered, err := offers(r.Header)
-	if err != nil {
+	t := termsOf(u.EnableCompression, u.Compression)
+	offered, err := offersFor(r.Header, t != nil)
+	if err != nil || t == nil {
 		return nil, "", err
 	}
-	t := termsOf(u.EnableCompression, u.Compression)
 	if err := t.check(); err != nil {
 		return nil, "", refuse(http.StatusInternalServerError, "the server's %v", err)
 	}
@@ -256,17 +279,16 @@ func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (cho
 	return chosen, nil
 }
 
-// open sends the response that opens the connection.
-func (u *Upgrader) open(nc net.Conn, response []byte, n Negotiated) (*Conn, error) {
-	_, err := nc.Write(response)
-	if err == nil {
-		err = nc.SetDeadline(time.Time{})
+// send sends the response that opens the connection, which has no deadline then.
+func send(nc net.Conn, response []byte) error {
+	if _, err := nc.Write(response); err != nil {
+		return err
 	}
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool}), nil
+	return nc.SetDeadline(time.Time{})
+}
+
+func (u *Upgrader) newConn(nc net.Conn, n Negotiated) *Conn {
+	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
 }
 
 // handshakeDeadline is when the rest of a handshake must be over.
@@ -395,6 +417,9 @@ func (u *Upgrader) allowsOrigin(r *http.Request) bool {
 		return false
 	case slices.Contains(u.AllowedOrigins, "*"):
 		return true
+	}
+	if scheme, host, _ := strings.Cut(values[0], "://"); host == r.Host && defaultPort(scheme) != "" && isPlainHost(host) {
+		return true // as what follows would find out
 	}
 	o, ok := parseOrigin(values[0])
 	return ok && (o.isOf(r.Host) || slices.ContainsFunc(u.AllowedOrigins, o.matches))
