@@ -14,24 +14,88 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // The opening handshake as a server reads it straight from the network, without
 // net/http in between.
 
+// A handshakeConn is the network connection of an opening handshake. It must be over at the
+// Upgrader's deadline, but takes the trouble to set one only when there is something
+// to wait for.
+type handshakeConn struct {
+	nc      net.Conn
+	raw     syscall.RawConn // for what needs no waiting, nil if nc is no plain socket
+	u       *Upgrader
+	waiting bool // nc has the deadline
+}
+
+// read is nc.Read until the deadline.
+func (c *handshakeConn) read(p []byte) (n int, err error) {
+	if c.raw != nil && !c.waiting {
+		n, err = sock.TryRead(c.raw, p)
+		switch {
+		case err == nil && n == 0:
+			return 0, io.EOF
+		case err == nil:
+			return n, nil
+		case err != sock.ErrAgain:
+			return 0, opError("read", c.nc, err)
+		}
+	}
+	if err := c.wait(); err != nil {
+		return 0, err
+	}
+	return c.nc.Read(p)
+}
+
+// write is nc.Write until the deadline.
+func (c *handshakeConn) write(p []byte) error {
+	if c.raw != nil {
+		n, err := sock.TryWrite(c.raw, p)
+		switch {
+		case err == nil && n == len(p):
+			return nil
+		case err != nil && err != sock.ErrAgain:
+			return opError("write", c.nc, err)
+		}
+		p = p[n:]
+	}
+	if err := c.wait(); err != nil {
+		return err
+	}
+	_, err := c.nc.Write(p)
+	return err
+}
+
+// wait sees to it that nc has the deadline.
+func (c *handshakeConn) wait() error {
+	if c.waiting {
+		return nil
+	}
+	c.waiting = true
+	return c.nc.SetDeadline(c.u.handshakeDeadline())
+}
+
+// finish leaves nc without a deadline, be it ours or an earlier one.
+func (c *handshakeConn) finish() error { return c.nc.SetDeadline(time.Time{}) }
+
 // firstRead is what a request header is expected to have, in bytes, at most.
 const firstRead = 4 << 10
 
-// readRequest reads an HTTP/1.1 request header from nc into in, and returns what came
-// behind it as rest. Neither r nor rest refers to in. A request that is not to be
-// answered by 101 comes back as *refusal.
-func readRequest(nc net.Conn, in *buffer) (r *http.Request, rest []byte, err error) {
+// readRequest reads an HTTP/1.1 request header into in, and returns what came behind
+// it as rest. Neither r nor rest refers to in. A request that is not to be answered
+// by 101 comes back as *refusal.
+func (c *handshakeConn) readRequest(in *buffer) (r *http.Request, rest []byte, err error) {
 	s := headerScanner{fields: -1}
 	p := in.b[:0]
 	for {
-		n, readErr := nc.Read(p[len(p):cap(p)])
+		n, readErr := c.read(p[len(p):cap(p)])
 		p = p[:len(p)+n]
 		end, err := s.scan(p)
 		switch {
@@ -40,7 +104,7 @@ func readRequest(nc net.Conn, in *buffer) (r *http.Request, rest []byte, err err
 		case end > 0:
 			in.b = p // which may have grown
 			rest = append([]byte(nil), p[end:]...)
-			r, err = s.parseRequest(nc, p[:end])
+			r, err = s.parseRequest(c.nc, p[:end])
 			return r, rest, err
 		case len(p) == maxHandshake:
 			return nil, nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "request header over %d bytes", maxHandshake)
@@ -153,7 +217,7 @@ func (s *headerScanner) parseOpening(p []byte, from net.Addr) *http.Request {
 
 // appendAddr appends addr.String(), with no garbage for the addresses of TCP.
 func appendAddr(dst []byte, addr net.Addr) []byte {
-	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.Zone == "" {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp != nil && tcp.Zone == "" {
 		if ap := tcp.AddrPort(); ap.IsValid() {
 			return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).AppendTo(dst)
 		}

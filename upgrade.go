@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // defaultHandshakeTimeout holds where the program gave none.
@@ -162,12 +164,10 @@ func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
 // receive reads an opening handshake from nc and answers it, unless the answer is a
 // *refusal.
 func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err error) {
-	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
-		return n, nil, err
-	}
 	buf := borrowBuffer(firstRead) // for the request, then for the response
 	defer buf.giveBack()
-	r, rest, err := readRequest(nc, buf)
+	hc := handshakeConn{nc: nc, raw: sock.Raw(nc), u: u}
+	r, rest, err := hc.readRequest(buf)
 	if err != nil {
 		return n, nil, err
 	}
@@ -175,7 +175,10 @@ func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err erro
 		return n, r, err
 	}
 	n.Buffered = rest
-	return n, r, send(nc, buf.b)
+	if err = hc.write(buf.b); err == nil {
+		err = hc.finish()
+	}
+	return n, r, err
 }
 
 // upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
@@ -191,8 +194,9 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeade
 		return nil, hijackRefusal(w, r, err)
 	}
 	n.Buffered = takeBuffered(brw)
-	if err = nc.SetDeadline(u.handshakeDeadline()); err == nil {
-		err = send(nc, buf.b)
+	hc := handshakeConn{nc: nc, u: u}
+	if err = hc.write(buf.b); err == nil {
+		err = hc.finish()
 	}
 	if err != nil {
 		nc.Close()
@@ -260,12 +264,16 @@ func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer strin
 }
 
 func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (chosen string, err error) {
+	if u.SelectSubprotocol == nil && u.Subprotocols == nil && len(responseHeader) == 0 {
+		return "", nil
+	}
 	offered := Subprotocols(r)
 	switch {
 	case u.SelectSubprotocol != nil:
 		if chosen, err = u.SelectSubprotocol(r, offered); err != nil {
 			return "", refuse(http.StatusBadRequest, "no subprotocol: %v", err)
 		}
+		chosen = strings.Clone(chosen) // lest the connection keep the header that it is part of
 	case u.Subprotocols != nil:
 		chosen = chooseSubprotocol(u.Subprotocols, offered)
 	default:
@@ -277,14 +285,6 @@ func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (cho
 		return "", refuse(http.StatusInternalServerError, "the server chose subprotocol %q, which was not offered", chosen)
 	}
 	return chosen, nil
-}
-
-// send sends the response that opens the connection, which has no deadline then.
-func send(nc net.Conn, response []byte) error {
-	if _, err := nc.Write(response); err != nil {
-		return err
-	}
-	return nc.SetDeadline(time.Time{})
 }
 
 func (u *Upgrader) newConn(nc net.Conn, n Negotiated) *Conn {
