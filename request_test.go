@@ -547,6 +547,34 @@ func TestUpgradeConnRefusalNotWritten(t *testing.T) {
 	nc.requireClosed(t)
 }
 
+// A refusal has the deadline of the handshake, and no other.
+func TestUpgradeConnRefusesOverTCP(t *testing.T) {
+	t.Parallel()
+	request := edit(t, browserRequest, "GET", "POST")
+	t.Run("earlier deadline", func(t *testing.T) {
+		t.Parallel()
+		var answer []byte
+		_, r, err := upgradeOverTCP(t, new(Upgrader), func(near, far *net.TCPConn) {
+			io.WriteString(far, request)
+			near.SetDeadline(time.Unix(1, 0))
+		}, func(far *net.TCPConn) { answer, _ = io.ReadAll(far) })
+		require.IsType(t, HandshakeError{}, err)
+		require.Equal(t, "POST", r.Method)
+		requireAnswer(t, parsedResponse(t, string(answer)), 405)
+	})
+	t.Run("peer that does not read", func(t *testing.T) {
+		t.Parallel()
+		var nc *net.TCPConn
+		_, _, err := upgradeOverTCP(t, &Upgrader{HandshakeTimeout: 10 * time.Millisecond}, func(near, far *net.TCPConn) {
+			nc = near
+			io.WriteString(far, request)
+			leaveNoRoom(near)
+		}, func(*net.TCPConn) {})
+		require.IsType(t, HandshakeError{}, err)
+		require.ErrorIs(t, nc.SetDeadline(time.Time{}), net.ErrClosed)
+	})
+}
+
 // A peer that has reset the connection is told from one that has ended it.
 func TestUpgradeConnReset(t *testing.T) {
 	t.Parallel()

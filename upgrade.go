@@ -156,29 +156,31 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
 	n, r, err := u.receive(nc)
 	if err != nil {
-		return nil, r, turnAway(nc, err)
+		return nil, r, err
 	}
 	return u.newConn(nc, n), r, nil
 }
 
-// receive reads an opening handshake from nc and answers it, unless the answer is a
-// *refusal.
+// receive is UpgradeConn but for the Conn.
 func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err error) {
 	buf := borrowBuffer(firstRead) // for the request, then for the response
 	defer buf.giveBack()
 	hc := handshakeConn{nc: nc, raw: sock.Raw(nc), u: u}
 	r, rest, err := hc.readRequest(buf)
-	if err != nil {
-		return n, nil, err
+	if err == nil {
+		n, err = u.judge(buf, r, nil)
 	}
-	if n, err = u.judge(buf, r, nil); err != nil {
-		return n, r, err
+	if err == nil {
+		err = hc.write(buf.b)
 	}
-	n.Buffered = rest
-	if err = hc.write(buf.b); err == nil {
+	if err == nil {
 		err = hc.finish()
 	}
-	return n, r, err
+	if err != nil {
+		return n, r, hc.turnAway(err)
+	}
+	n.Buffered = rest
+	return n, r, nil
 }
 
 // upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
@@ -359,19 +361,19 @@ func takeBuffered(brw *bufio.ReadWriter) []byte {
 	return p
 }
 
-// turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
-// It returns the error to report.
-func turnAway(nc net.Conn, err error) error {
+// turnAway ends UpgradeConn after err: a refusal is written to the peer, and c.nc is
+// closed. It returns the error to report.
+func (c *handshakeConn) turnAway(err error) error {
 	f, ok := errors.AsType[*refusal](err)
 	if !ok {
-		nc.Close()
+		c.nc.Close()
 		return err
 	}
-	if _, err := nc.Write(f.response()); err != nil {
-		nc.Close()
+	if err := c.write(f.response()); err != nil {
+		c.nc.Close()
 		return f.reason
 	}
-	(&lingerer{nc: nc, end: true}).start(lingerTime)
+	(&lingerer{nc: c.nc, end: true}).start(lingerTime)
 	return f.reason
 }
 
