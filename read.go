@@ -98,8 +98,8 @@ type counts struct {
 	wire     atomic.Int64 // bytes from src
 }
 
-// stats returns the counts, which tell of all but the messages that lay in the
-// buffer together with the one at hand.
+// stats returns the counts. Of what is buffered, or has come of a message that is
+// not read to its end, they may not tell yet.
 func (r *reader) stats() (messages, payload, wire int64) {
 	return r.received.messages.Load(), r.received.payload.Load(), r.received.wire.Load()
 }

@@ -80,6 +80,11 @@ func always(n int) func() int { return func() int { return n } }
 var wholeWays = []way{
 	{"into memory of the caller", wholeMessage},
 	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.message(nil, limit) }},
+	{"lent", func(r *reader, limit int64) (int, []byte, error) {
+		messageType, p, lent, err := r.lendMessage(limit)
+		defer lent.giveBack()
+		return messageType, append([]byte{}, p...), err
+	}},
 }
 
 var ways = append(slices.Clone(wholeWays),
