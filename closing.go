@@ -32,17 +32,39 @@ const (
 	errSilent       = timeoutError("peer did not answer a ping in time")
 )
 
+// An ending is the state of a connection that comes to its end. The Conn's mu guards
+// it.
+type ending struct {
+	cause     error       // why it does, nil while it is only about to
+	dead      error       // why we closed the network connection, or are about to; nil if we did not
+	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
+	lingering bool        // a lingerer has the network connection, or nobody will
+	drop      *time.Timer // closes the network connection if the closing handshake takes too long
+}
+
+// endLocked returns the ending, which begins with this if it has not. The caller
+// has mu.
+func (c *Conn) endLocked() *ending {
+	if c.end == nil {
+		c.end = new(ending)
+	}
+	return c.end
+}
+
 // over notes the first error that a direction can't recover from.
 func (c *Conn) over(cause error) {
+	var groups []*Group
 	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = cause
-		if c.ctx != nil {
-			c.ctx.cancel(cause)
+	end := c.endLocked()
+	if end.cause == nil {
+		end.cause = cause
+		if c.extras != nil && c.extras.ctx != nil {
+			c.extras.cancel(cause)
 		}
 	}
-	groups := c.groups
-	c.groups = nil
+	if c.extras != nil {
+		groups, c.extras.groups = c.extras.groups, nil
+	}
 	c.mu.Unlock()
 	c.idle.stop()
 	for _, g := range groups {
@@ -54,17 +76,21 @@ func (c *Conn) over(cause error) {
 func (c *Conn) joined(g *Group) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil {
-		c.groups = append(c.groups, g)
+	if c.end != nil && c.end.cause != nil {
+		return false
 	}
-	return c.cause == nil
+	x := c.extrasLocked()
+	x.groups = append(x.groups, g)
+	return true
 }
 
 // left notes that c is in g no more.
 func (c *Conn) left(g *Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.groups = slices.DeleteFunc(c.groups, func(other *Group) bool { return other == g })
+	if x := c.extras; x != nil {
+		x.groups = slices.DeleteFunc(x.groups, func(other *Group) bool { return other == g })
+	}
 }
 
 // errSlow is why a connection ends whose peer does not keep up with broadcasts.
@@ -91,16 +117,20 @@ func (c *Conn) onWriteFailed(err error) { c.over(err) }
 func (c *Conn) killed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dead
+	if c.end == nil {
+		return nil
+	}
+	return c.end.dead
 }
 
 // kill closes the network connection, without a close frame.
 func (c *Conn) kill(cause error) {
 	c.mu.Lock()
-	if c.dead == nil {
-		c.dead = cause
+	end := c.endLocked()
+	if end.dead == nil {
+		end.dead = cause
 	}
-	c.lingering = true
+	end.lingering = true
 	c.mu.Unlock()
 	c.over(cause)
 	c.keepalive.stop()
@@ -129,7 +159,7 @@ func (c *Conn) readFailed(err error) error {
 	}
 
 	c.mu.Lock()
-	c.peerDone = true
+	c.endLocked().peerDone = true
 	c.mu.Unlock()
 	if c.w.owing() {
 		c.dropAfter(err)
@@ -151,13 +181,14 @@ func (c *Conn) readFailed(err error) error {
 // Shutdown takes leave of the peer first.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	if c.dead != nil {
+	end := c.endLocked()
+	if end.dead != nil {
 		c.mu.Unlock()
 		return nil
 	}
-	c.dead = errClosed
-	if c.drop != nil {
-		c.drop.Stop()
+	end.dead = errClosed
+	if end.drop != nil {
+		end.drop.Stop()
 	}
 	c.mu.Unlock()
 
@@ -170,7 +201,7 @@ func (c *Conn) Close() error {
 	lost := c.w.settle(errClosed, time.Now().Add(closePatience))
 
 	c.mu.Lock()
-	lingering := c.lingering
+	lingering := end.lingering
 	c.mu.Unlock()
 	if lingering {
 		return lost
@@ -214,7 +245,7 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.closeTimeout, errCloseTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, c.closeTimeout.duration(), errCloseTimeout)
 		defer cancel()
 	}
 	drop := func() {
@@ -370,8 +401,8 @@ func (c *Conn) farewell(err error) {
 func (c *Conn) dropAfter(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.drop == nil && !c.lingering && c.dead == nil {
-		c.drop = time.AfterFunc(c.closeTimeout, func() { c.kill(cause) })
+	if end := c.endLocked(); end.drop == nil && !end.lingering && end.dead == nil {
+		end.drop = time.AfterFunc(c.closeTimeout.duration(), func() { c.kill(cause) })
 	}
 }
 
@@ -380,12 +411,13 @@ func (c *Conn) dropAfter(cause error) {
 func (c *Conn) lingerIfDone() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.peerDone || c.lingering || !c.w.closeSent() {
+	end := c.end
+	if end == nil || !end.peerDone || end.lingering || !c.w.closeSent() {
 		return
 	}
-	c.lingering = true
-	if c.drop != nil {
-		c.drop.Stop()
+	end.lingering = true
+	if end.drop != nil {
+		end.drop.Stop()
 	}
 	c.readDeadline.takeOver(time.Time{}) // the lingerer sets its own
 
@@ -394,7 +426,7 @@ func (c *Conn) lingerIfDone() {
 	// the server holds the TIME_WAIT state (section 7.1.1).
 	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
 	if !c.w.server && l.quiet {
-		l.start(c.closeTimeout)
+		l.start(c.closeTimeout.duration())
 		return
 	}
 	l.end = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -86,22 +87,21 @@ type BufferPool interface {
 // Conn is a WebSocket connection. Its methods may be called concurrently. Reads
 // take turns, and so do writes; a read and a write do not wait for each other.
 type Conn struct {
-	nc           net.Conn
-	subprotocol  string
-	compression  *Compression // what was agreed on, nil without permessage-deflate
-	closeTimeout time.Duration
-	limit        atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
+	nc     net.Conn
+	agreed *agreed      // by the handshake, nil for nothing
+	limit  atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
 	readTurn    turn
 	r           reader         // guarded by readTurn
 	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
-	leaveSlow   bool           // a broadcast that finds the queue full closes the connection
 	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
-	leaving     atomic.Bool    // Shutdown was called
+	leaveSlow   bool           // a broadcast that finds the queue full closes the connection
 	handling    atomic.Bool    // who has the read turn is in a handler of the program
 	started     atomic.Bool    // Start was called
 
-	leftToReader atomic.Bool // a Shutdown in such a handler has left the peer's close frame to the reader
+	leaving      atomic.Bool  // Shutdown was called
+	leftToReader atomic.Bool  // a Shutdown in such a handler has left the peer's close frame to the reader
+	closeTimeout milliseconds // for the peer's part of the closing handshake
 
 	w writer
 
@@ -109,23 +109,34 @@ type Conn struct {
 	handlers     atomic.Pointer[handlers] // nil before the program sets one
 	keepalive    *keepalive               // nil for none
 	idle         *idle                    // nil without permessage-deflate
-	rtt          atomic.Int64             // of the last Ping that was answered, in nanoseconds; 0 before
 
-	mu        sync.Mutex
-	cause     error                      // why the connection is at its end, nil before
-	groups    []*Group                   // that it is in
-	ctx       *cancelContext             // nil until somebody asks
-	dead      error                      // why we closed the network connection, or are about to
-	peerDone  bool                       // nothing that the peer says counts any more: the reading side has ended
-	lingering bool                       // a lingerer has the network connection, or nobody will
-	drop      *time.Timer                // closes the network connection if the closing handshake takes too long
-	pings     map[[8]byte]chan time.Time // where calls of Ping wait for their pong, by payload; nil for none
+	mu     sync.Mutex
+	end    *ending // nil while all is well; guarded by mu
+	extras *extras // nil while there are none; guarded by mu
 }
 
-// A cancelContext is a context and how to end it.
-type cancelContext struct {
-	context.Context
-	cancel context.CancelCauseFunc
+// extras are what few connections need. A Conn spends its life waiting, in great
+// numbers perhaps, and has no room for what it may do without.
+type extras struct {
+	groups []*Group                   // that it is in
+	ctx    context.Context            // nil until somebody asks
+	cancel context.CancelCauseFunc    // of ctx
+	pings  map[[8]byte]chan time.Time // where calls of Ping wait for their pong, by payload
+	rtt    time.Duration              // of the last Ping that was answered, 0 before
+}
+
+// extrasLocked returns the extras, for who has mu.
+func (c *Conn) extrasLocked() *extras {
+	if c.extras == nil {
+		c.extras = new(extras)
+	}
+	return c.extras
+}
+
+// agreed is what a handshake has agreed on.
+type agreed struct {
+	subprotocol string
+	compression *Compression // nil without permessage-deflate
 }
 
 // NewConn returns a connection on nc, for which the opening handshake was done
@@ -141,8 +152,7 @@ func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 	c := &Conn{
 		nc:           nc,
-		subprotocol:  n.Subprotocol,
-		closeTimeout: positive(opts.CloseTimeout, 5*time.Second),
+		closeTimeout: inMilliseconds(positive(opts.CloseTimeout, 5*time.Second)),
 		leaveSlow:    opts.SlowConsumer == CloseSlow,
 	}
 	c.limit.Store(opts.ReadLimit)
@@ -170,6 +180,9 @@ func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
 		server:      n.Server,
 		up:          c,
 	}
+	if n.Subprotocol != "" || n.Compression != nil {
+		c.agreed = &agreed{subprotocol: n.Subprotocol}
+	}
 	if n.Compression != nil {
 		c.compress(*n.Compression, opts.Compression)
 	}
@@ -188,12 +201,22 @@ func (c *Conn) compress(agreed Compression, want *Compression) {
 		ServerMaxWindowBits:     bitsOr(agreed.ServerMaxWindowBits, deflate.MaxBits),
 		ClientMaxWindowBits:     bitsOr(agreed.ClientMaxWindowBits, deflate.MaxBits),
 	}
-	c.compression = &agreed
+	c.agreed.compression = &agreed
 	c.w.deflate = newDeflater(agreed, want, c.w.server)
 	c.r.inflate = newInflater(agreed, c.w.server)
 	c.r.in.compressed = true
 	c.idle = newIdle(c)
 }
+
+// milliseconds are a duration of which the fractions do not matter, in less room.
+type milliseconds int32
+
+func inMilliseconds(d time.Duration) milliseconds {
+	const longest = math.MaxInt32 * time.Millisecond // 24 days
+	return milliseconds((min(d, longest) + time.Millisecond - 1) / time.Millisecond)
+}
+
+func (ms milliseconds) duration() time.Duration { return time.Duration(ms) * time.Millisecond }
 
 // positive returns v, or the default if v is not positive.
 func positive[T int | time.Duration](v, byDefault T) T {
@@ -664,16 +687,20 @@ func (c *Conn) SetCompressionLevel(level int) error {
 }
 
 // Subprotocol returns the subprotocol in use, "" for none.
-func (c *Conn) Subprotocol() string { return c.subprotocol }
+func (c *Conn) Subprotocol() string { return c.Negotiated().Subprotocol }
 
 // Negotiated returns what the opening handshake agreed on. Buffered is nil. In
 // Compression the two window sizes are those agreed on, never 0; Level, Threshold
 // and Decline, of which a handshake says nothing, are zero.
 func (c *Conn) Negotiated() Negotiated {
-	n := Negotiated{Server: c.w.server, Subprotocol: c.subprotocol}
-	if c.compression != nil {
-		agreed := *c.compression
-		n.Compression = &agreed
+	n := Negotiated{Server: c.w.server}
+	if c.agreed == nil {
+		return n
+	}
+	n.Subprotocol = c.agreed.subprotocol
+	if c.agreed.compression != nil {
+		compression := *c.agreed.compression
+		n.Compression = &compression
 	}
 	return n
 }
@@ -700,12 +727,12 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.nc }
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx == nil {
-		c.ctx = new(cancelContext)
-		c.ctx.Context, c.ctx.cancel = context.WithCancelCause(context.Background())
-		if c.cause != nil {
-			c.ctx.cancel(c.cause)
+	x := c.extrasLocked()
+	if x.ctx == nil {
+		x.ctx, x.cancel = context.WithCancelCause(context.Background())
+		if c.end != nil && c.end.cause != nil {
+			x.cancel(c.end.cause)
 		}
 	}
-	return c.ctx.Context
+	return x.ctx
 }

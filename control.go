@@ -158,10 +158,11 @@ func (c *Conn) expectPong() (id [8]byte, pong chan time.Time) {
 	pong = make(chan time.Time, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pings == nil {
-		c.pings = make(map[[8]byte]chan time.Time)
+	x := c.extrasLocked()
+	if x.pings == nil {
+		x.pings = make(map[[8]byte]chan time.Time)
 	}
-	c.pings[id] = pong
+	x.pings[id] = pong
 	return id, pong
 }
 
@@ -169,10 +170,7 @@ func (c *Conn) expectPong() (id [8]byte, pong chan time.Time) {
 func (c *Conn) forgetPong(id [8]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.pings, id)
-	if len(c.pings) == 0 {
-		c.pings = nil
-	}
+	delete(c.extras.pings, id)
 }
 
 // ponged looks for the ping that a pong with payload p answers.
@@ -182,9 +180,12 @@ func (c *Conn) ponged(p []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if pong, ok := c.pings[[8]byte(p)]; ok {
+	if c.extras == nil {
+		return
+	}
+	if pong, ok := c.extras.pings[[8]byte(p)]; ok {
 		pong <- time.Now()
-		delete(c.pings, [8]byte(p))
+		delete(c.extras.pings, [8]byte(p))
 	}
 }
 
@@ -201,7 +202,9 @@ func (c *Conn) ponged(p []byte) {
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	defer func() {
 		if err == nil {
-			c.rtt.Store(int64(rtt))
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.extras.rtt = rtt
 		}
 	}()
 	id, pong := c.expectPong()

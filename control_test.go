@@ -323,7 +323,7 @@ func TestPing(t *testing.T) {
 			peer.Send(text("Hello"))
 			<-read
 			require.Equal(t, []string{"foreign", "8 bytes.", "", asked.Payload, asked.Payload}, heard)
-			require.Empty(t, c.pings)
+			require.Empty(t, c.extras.pings)
 		})
 	})
 	t.Run("several at once", func(t *testing.T) {
@@ -352,7 +352,7 @@ func TestPing(t *testing.T) {
 			p := pinging(ctx, c)
 			peer.Receive()
 			require.Equal(t, ponged{0, why}, <-p)
-			require.Empty(t, c.pings)
+			require.Empty(t, c.extras.pings)
 			require.NoError(t, c.Context().Err(), "it has lost nothing")
 			require.Equal(t, why, (<-pinging(ctx, c)).err, "done before")
 			require.NoError(t, c.Context().Err())

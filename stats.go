@@ -27,6 +27,10 @@ func (c *Conn) Stats() Stats {
 	s.MessagesWritten, s.PayloadWritten = w.messages, w.payload
 	s.WireWritten = c.w.wire.Load()
 	s.Queued, s.Dropped = queued, dropped
-	s.RTT = time.Duration(c.rtt.Load())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.extras != nil {
+		s.RTT = c.extras.rtt
+	}
 	return s
 }
