@@ -75,8 +75,9 @@ func largestBuffer(n int) int {
 // giveBack leaves the buffer, if there is one, to other messages.
 func (buf *buffer) giveBack() {
 	if buf != nil && !buf.shared && cap(buf.b) <= maxPooled {
-		buf.b, buf.before = buf.b[:0], nil
-		bufferPools[bits.Len(uint(cap(buf.b)))-1-minBuffer].Put(buf)
+		class := bits.Len(uint(cap(buf.b))) - 1
+		buf.b, buf.before = buf.b[:0:1<<class], nil // what a codec has made longer is of no size of ours
+		bufferPools[class-minBuffer].Put(buf)
 	}
 }
 

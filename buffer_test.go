@@ -15,13 +15,35 @@ func TestBuffers(t *testing.T) {
 	} {
 		for range 2 {
 			buf := borrowBuffer(tc.need)
-			require.GreaterOrEqual(t, cap(buf.b), tc.size)
-			require.Less(t, cap(buf.b), 2*tc.size)
+			require.Equal(t, tc.size, cap(buf.b))
 			require.Empty(t, buf.b)
+			buf.b = append(make([]byte, 0, tc.size+tc.size/4), "longer"...) // as codecs do that find no room
 			buf.giveBack()
 		}
 	}
 	(*buffer)(nil).giveBack() // nothing to give
+}
+
+func TestBufferWithRoom(t *testing.T) {
+	t.Parallel()
+	var none *buffer
+	buf := none.withRoom(600)
+	require.Equal(t, 1024, cap(buf.b))
+	buf.b = append(buf.b, some(1000)...)
+	require.Same(t, buf, buf.withRoom(24))
+	larger := buf.withRoom(25)
+	require.NotSame(t, buf, larger)
+	require.Equal(t, some(1000), string(larger.b))
+	require.Equal(t, 2048, cap(larger.b))
+
+	frame := []byte("Hello, and more")
+	shared := sharedBuffer(frame[:5])
+	shared.giveBack()
+	require.Equal(t, "Hello", string(shared.b), "it belongs to nobody")
+	own := shared.withRoom(1)
+	own.b = append(own.b, '!')
+	require.Equal(t, "Hello!", string(own.b))
+	require.Equal(t, "Hello, and more", string(frame))
 }
 
 func TestBufferSizes(t *testing.T) {
