@@ -31,7 +31,7 @@ var bufferPools [maxBuffer - minBuffer + 1]sync.Pool
 
 // borrowBuffer returns an empty buffer with room for at least n bytes.
 func borrowBuffer(n int) *buffer {
-	class := max(bits.Len(uint(max(n, 1)-1)), minBuffer)
+	class := bufferClass(n)
 	if class > maxBuffer {
 		return &buffer{b: make([]byte, 0, n)}
 	}
@@ -56,11 +56,28 @@ func (buf *buffer) withRoom(n int) *buffer {
 	return larger
 }
 
+func bufferClass(n int) int { return max(bits.Len(uint(max(n, 1)-1)), minBuffer) }
+
+// bufferSize returns how much room borrowBuffer makes for n bytes.
+func bufferSize(n int) int {
+	if class := bufferClass(n); class <= maxBuffer {
+		return 1 << class
+	}
+	return n
+}
+
+// largestBuffer returns the size of the largest pooled buffer that has no more than
+// n bytes, or of the smallest of all.
+func largestBuffer(n int) int {
+	return 1 << min(max(bits.Len(uint(n))-1, minBuffer), maxBuffer)
+}
+
 // giveBack leaves the buffer, if there is one, to other messages.
 func (buf *buffer) giveBack() {
 	if buf != nil && !buf.shared && cap(buf.b) <= maxPooled {
-		buf.b, buf.before = buf.b[:0], nil
-		bufferPools[bits.Len(uint(cap(buf.b)))-1-minBuffer].Put(buf)
+		class := bits.Len(uint(cap(buf.b))) - 1
+		buf.b, buf.before = buf.b[:0:1<<class], nil // what a codec has made longer is of no size of ours
+		bufferPools[class-minBuffer].Put(buf)
 	}
 }
 

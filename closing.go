@@ -170,10 +170,13 @@ func (c *Conn) readFailed(err error) error {
 	return err
 }
 
-// Close closes the connection without a closing handshake. What we owe the peer
-// by the protocol, a pong or the answer to its close frame, is still sent if
-// that takes no longer than a second. Reads and writes in progress return an
-// error that matches net.ErrClosed. Another Close does nothing.
+// Close closes the connection without a closing handshake. Messages that were
+// accepted and not sent yet, and what we owe the peer by the protocol, a pong or the
+// answer to its close frame, are still sent if that takes no longer than a second
+// and the write deadline allows it. Reads and writes in progress return an error that
+// matches net.ErrClosed. Another Close does nothing.
+//
+// If accepted messages had to be dropped, Close returns the reason.
 //
 // Shutdown takes leave of the peer first.
 func (c *Conn) Close() error {

@@ -170,24 +170,25 @@ func parseBits(s string) (n int, ok bool) {
 
 // String returns the element of the header that says p.
 func (p deflateParams) String() string {
-	s := deflateName
+	var room [160]byte // for all of them
+	s := append(room[:0], deflateName...)
 	if p.serverNoTakeover {
-		s += "; server_no_context_takeover"
+		s = append(s, "; server_no_context_takeover"...)
 	}
 	if p.clientNoTakeover {
-		s += "; client_no_context_takeover"
+		s = append(s, "; client_no_context_takeover"...)
 	}
 	if p.serverBits != 0 {
-		s += "; server_max_window_bits=" + strconv.Itoa(p.serverBits)
+		s = strconv.AppendInt(append(s, "; server_max_window_bits="...), int64(p.serverBits), 10)
 	}
 	switch p.clientBits {
 	case 0:
 	case unsaidBits:
-		s += "; client_max_window_bits"
+		s = append(s, "; client_max_window_bits"...)
 	default:
-		s += "; client_max_window_bits=" + strconv.Itoa(p.clientBits)
+		s = strconv.AppendInt(append(s, "; client_max_window_bits="...), int64(p.clientBits), 10)
 	}
-	return s
+	return string(s)
 }
 
 // offer returns what a client with these terms offers.

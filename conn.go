@@ -540,6 +540,11 @@ func (mr *messageReader) Read(p []byte) (n int, err error) {
 // it returns. With one of the control types it is WriteControl under the
 // deadline for messages.
 //
+// If another goroutine is in the middle of a write, a message of less than 16 KiB is
+// left to that goroutine to send, and WriteMessage returns nil at once as long as no
+// more than 64 KiB wait so; Serve holds messages back in the same way. An error of the
+// network then comes back from the next write, from Flush, or from Close.
+//
 // The errors are: ErrCloseSent, after a close frame was sent; one that matches
 // os.ErrDeadlineExceeded, after the time of SetWriteDeadline or
 // Options.WriteTimeout; one that matches net.ErrClosed, after Close; and those
@@ -651,7 +656,8 @@ func (c *Conn) SetReadLimit(n int64) {
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.readDeadline.set(t) }
 
 // SetWriteDeadline sets the time by which messages that begin later have to be
-// written; the zero time leaves that to Options.WriteTimeout. A message that
+// written; the zero time leaves that to Options.WriteTimeout. For a message that was
+// left to another goroutine it is the deadline in force when that sends it. A message that
 // could be written only in part ends the writing side of the connection.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.w.setDeadline(t)

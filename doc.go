@@ -70,7 +70,38 @@
 // sends one that was encoded before to many connections, and WriteJSON a value.
 //
 // SetWriteDeadline or Options.WriteTimeout bound how long a peer that does not
-// read can hold a writer up.
+// read can hold a writer up. TryWriteMessage never waits: what the network does not
+// take at once is queued, up to Options.WriteQueue bytes.
+//
+// A message goes out at once, with two exceptions. While another goroutine is in
+// the middle of a write, a message of less than 16 KiB is left to that goroutine,
+// which sends all that has come together; up to 64 KiB wait so, and then writers
+// wait. And while Serve or Start have another message at hand, they hold back small
+// ones, 16 KiB at most and for about 100 µs, so that the answers to many messages go
+// out together; if the handler takes its time, they go out after 1 ms. In both cases
+// WriteMessage returns nil before the network has the message, and an error of the
+// network comes back from the next write, from Flush, or from Close. Flush waits
+// until all is sent.
+//
+// # Broadcasting
+//
+// A Group is a set of connections. Broadcast sends a PreparedMessage to all of them
+// without waiting for any, and Shutdown takes leave of all of them when a server
+// stops:
+//
+//	var room websocket.Group
+//
+//	upgrader := websocket.Upgrader{Options: websocket.Options{Group: &room}}
+//
+//	pm, err := websocket.NewPreparedMessage(websocket.TextMessage, news)
+//	if err != nil {
+//		return err
+//	}
+//	room.Broadcast(pm)
+//
+// A connection joins when it opens and leaves by itself when it ends. A peer that
+// reads too slowly misses messages when Options.WriteQueue bytes wait for it, or is
+// sent away, as Options.SlowConsumer says. Stats tells how many it missed.
 //
 // # Many idle connections
 //
@@ -94,7 +125,7 @@
 // # Concurrency
 //
 // Every method may be called concurrently. Messages of several goroutines do not
-// interleave: writers take turns in the order of asking, and control frames may
+// interleave: they go out in the order in which writers came, and control frames may
 // go between the fragments of a message. Readers take turns too. Handlers of
 // control frames run on the goroutine that reads and must not read themselves.
 //

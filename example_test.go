@@ -359,6 +359,66 @@ func ExamplePreparedMessage() {
 }
 
 // Compression with context takeover, and what the other end made of it.
+// A chat room: whatever one says goes to all, and nobody is held up by a slow one.
+func ExampleGroup() {
+	var room websocket.Group
+	upgrader := websocket.Upgrader{Options: websocket.Options{
+		Group:        &room,
+		SlowConsumer: websocket.CloseSlow,
+	}}
+	server := &http.Server{Handler: upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		return c.Serve(r.Context(), func(m websocket.Message) error {
+			pm, err := websocket.NewPreparedMessage(m.Type, m.Data)
+			if err == nil {
+				room.Broadcast(pm)
+			}
+			return err
+		})
+	})}
+
+	// When the server stops, it takes leave of everybody.
+	server.RegisterOnShutdown(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = room.Shutdown(ctx, websocket.CloseGoingAway, "back in a minute")
+	})
+}
+
+// A ticker that would rather skip a value than wait for a slow client.
+func ExampleConn_TryWriteMessage() {
+	var c *websocket.Conn // from Dial or Upgrade
+	for range time.Tick(time.Second) {
+		err := c.TryWriteMessage(websocket.TextMessage, []byte(time.Now().String()))
+		if err == websocket.ErrWriteQueueFull {
+			continue
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Many small messages, and then the certainty that the network has them all.
+func ExampleConn_Flush() {
+	var c *websocket.Conn // from Dial or Upgrade
+	for i := range 1000 {
+		if err := c.TryWriteMessage(websocket.TextMessage, fmt.Append(nil, i)); err != nil {
+			log.Print(err)
+			return
+		}
+	}
+	if err := c.Flush(); err != nil {
+		log.Print(err)
+	}
+}
+
+func ExampleConn_Stats() {
+	var c *websocket.Conn // from Dial or Upgrade
+	s := c.Stats()
+	log.Printf("%d messages in %d bytes, %d bytes queued, %d messages dropped, round trip %v",
+		s.MessagesWritten, s.WireWritten, s.Queued, s.Dropped, s.RTT)
+}
+
 func ExampleCompression() {
 	squeeze := websocket.Options{Compression: &websocket.Compression{}}
 	upgrader := websocket.Upgrader{Options: squeeze}

@@ -94,8 +94,14 @@ func validChallengeKey(key string) bool {
 // acceptKey returns the Sec-WebSocket-Accept that answers key (section 4.2.2,
 // paragraph 5, item 4).
 func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return string(appendAcceptKey(nil, key))
+}
+
+// appendAcceptKey appends the Sec-WebSocket-Accept that answers key.
+func appendAcceptKey(dst []byte, key string) []byte {
+	var b [64]byte // for a proper key
+	sum := sha1.Sum(append(append(b[:0], key...), "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
 // setOpening gives h the fields of a client's request (section 4.1) that offers
@@ -167,7 +173,12 @@ func challengeKey(h http.Header) (string, error) {
 // offers returns the extensions that a client offers. An offer that we cannot meet
 // is declined, but one that breaks the grammar fails the handshake (section 9.1).
 func offers(h http.Header) ([]extension, error) {
-	extensions, err := parseExtensions(h["Sec-Websocket-Extensions"])
+	return offersFor(h, true)
+}
+
+// offersFor is offers, or judges the offers' grammar alone.
+func offersFor(h http.Header, keep bool) ([]extension, error) {
+	extensions, err := scanExtensions(h["Sec-Websocket-Extensions"], keep)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "malformed Sec-WebSocket-Extensions header")
 	}
@@ -215,7 +226,8 @@ func checkExtra(extra http.Header) error {
 // have (RFC 9110, section 8.6), are left out.
 func appendAnswer(dst []byte, key, subprotocol, extension string, extra http.Header) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
-	dst = appendField(dst, "Sec-WebSocket-Accept", acceptKey(key))
+	dst = append(dst, "Sec-WebSocket-Accept: "...)
+	dst = append(appendAcceptKey(dst, key), "\r\n"...)
 	if subprotocol != "" {
 		dst = appendField(dst, "Sec-WebSocket-Protocol", subprotocol)
 	}

@@ -14,11 +14,26 @@ type origin struct{ scheme, host, port string }
 // parseOrigin reads an Origin header. "null", the origin of pages that have none,
 // has no host and is refused.
 func parseOrigin(s string) (origin, bool) {
+	if scheme, hostport, ok := strings.Cut(s, "://"); ok && defaultPort(scheme) != "" && isPlainHost(hostport) {
+		return originOf(scheme, hostport), true // as url.Parse would have it
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return origin{}, false
 	}
 	return originOf(u.Scheme, u.Host), true
+}
+
+// isPlainHost reports whether s is a host name or an IPv4 address, and perhaps a port,
+// of which no part needs escaping.
+func isPlainHost(s string) bool {
+	host, port, _ := strings.Cut(s, ":")
+	for i := range len(host) {
+		if !isPlain(host[i]) {
+			return false
+		}
+	}
+	return host != "" && strings.Trim(port, "0123456789") == ""
 }
 
 func originOf(scheme, hostport string) origin {
@@ -67,11 +82,18 @@ func defaultPort(scheme string) string {
 // lowerASCII leaves all but A to Z alone: Unicode's folding would make "K" of a
 // Kelvin sign, and one host name of two.
 func lowerASCII(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
+	for i := range len(s) {
+		if isUpper(s[i]) {
+			b := []byte(s)
+			for j := i; j < len(b); j++ {
+				if isUpper(b[j]) {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
 		}
 	}
-	return string(b)
+	return s
 }
+
+func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }

@@ -3,6 +3,8 @@ package websocket
 import (
 	"crypto/tls"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,5 +98,42 @@ func TestAllowsHost(t *testing.T) {
 			u := Upgrader{AllowedHosts: tt.allowed}
 			require.Equal(t, tt.want, u.allowsHost(&http.Request{Host: tt.host, TLS: tt.tls}))
 		})
+	}
+}
+
+// originSeeds are for what parseOrigin does without net/url.
+var originSeeds = []string{
+	"http://example.com", "https://example.com:8443", "ws://a-b_c~d.example.com.:", "wss://1:2", "http://192.0.2.1:80",
+	"HTTPS://example.com", "https://Example.COM", "ftp://example.com", "https://", "https://:80", "https://example.com:8o",
+	"https://example.com:80:80", "https://[::1]:80", "https://a@b", "https://a/", "https://a?", "https://a#", "https://%61", "https://a%", "null", "",
+}
+
+// The short way to an origin leads where net/url does.
+func FuzzOrigin(f *testing.F) {
+	for _, s := range originSeeds {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := parseOrigin(s)
+		want, wantOK := origin{}, false
+		if u, err := url.Parse(s); err == nil && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && strings.Trim(u.Path, "/") == "" {
+			want, wantOK = originOf(u.Scheme, u.Host), true
+		}
+		require.Equal(t, wantOK, ok)
+		require.Equal(t, want, got)
+
+		// Nor does the comparison of the whole with the host.
+		_, host, _ := strings.Cut(s, "://")
+		r := &http.Request{Host: host, Header: http.Header{"Origin": {s}}}
+		require.Equal(t, ok && got.isOf(host), new(Upgrader).allowsOrigin(r))
+	})
+}
+
+func TestLowerASCII(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"": "", "a-z": "a-z", "A": "a", "example.COM": "example.com", "@[`{AZ": "@[`{az", "\u212a\u00c4K": "\u212a\u00c4k",
+	} {
+		require.Equal(t, want, lowerASCII(s))
 	}
 }

@@ -98,8 +98,8 @@ type counts struct {
 	wire     atomic.Int64 // bytes from src
 }
 
-// stats returns the counts, which tell of all but the messages that lay in the
-// buffer together with the one at hand.
+// stats returns the counts. Of what is buffered, or has come of a message that is
+// not read to its end, they may not tell yet.
 func (r *reader) stats() (messages, payload, wire int64) {
 	return r.received.messages.Load(), r.received.payload.Load(), r.received.wire.Load()
 }
@@ -250,8 +250,12 @@ func (r *reader) buffered() bool {
 	if r.intake == nil {
 		return false
 	}
-	h, n, err := ParseFrameHeader(r.buf[r.pos:r.end])
-	return err == nil && h.Length <= int64(r.end-r.pos-n)
+	b := r.buf[r.pos:r.end]
+	if _, _, _, n := parseLone(b, r.in.server); n > 0 {
+		return true
+	}
+	h, n, err := ParseFrameHeader(b)
+	return err == nil && h.Length <= int64(len(b)-n)
 }
 
 // collect reads what is to come of the message at hand into memory that it borrows
@@ -259,14 +263,10 @@ func (r *reader) buffered() bool {
 // sight. A compressed one always is: the inflater looks back at what it has given.
 func (r *reader) collect(inOne bool) (got gathered, err error) {
 	for r.in.message != 0 && err == nil {
-		var more int
-		if more, err = r.roomFor(got.n); err != nil {
+		if r.deflated {
+			got.join(r.guess(got.n))
+		} else if err = r.makeRoom(&got, inOne); err != nil {
 			break
-		}
-		if r.deflated || inOne && r.fin && int64(more) == r.left {
-			got.join(more)
-		} else {
-			got.add(borrowBuffer(min(more, maxPooled)))
 		}
 		before := len(got.last.b)
 		got.last.b, err = r.gather(got.last.b, 0)
@@ -278,25 +278,31 @@ func (r *reader) collect(inOne bool) (got gathered, err error) {
 	return got, err
 }
 
-// roomFor returns for how many bytes to make room when have bytes of the message at
-// hand have come: for as many again, so that memory follows what was sent and not
-// what a header claims, and many small fragments cost no more than one large.
-func (r *reader) roomFor(have int) (more int, err error) {
-	if r.deflated {
-		return r.guess(have), nil
-	}
-	if have == 0 {
-		if r.pos == r.end {
-			if err := r.fill(); err != nil {
-				return 0, r.fail(err)
-			}
+// makeRoom makes room for more of the message at hand, of which got has come. Memory
+// follows what was sent and not what a header claims: it is at most twice as much,
+// or the smallest buffer. What waits in the socket was sent too.
+func (r *reader) makeRoom(got *gathered, inOne bool) error {
+	if got.n == 0 && r.pos == r.end {
+		if err := r.fill(); err != nil {
+			return r.fail(err)
 		}
-		have = r.end - r.pos
 	}
-	if r.fin {
-		return int(min(int64(have), r.left)), nil
+	sent := got.n + r.end - r.pos
+	if s, ok := r.src.(*socket); ok && r.left > int64(r.end-r.pos) {
+		sent += s.waiting()
 	}
-	return have, nil
+	most := 2*sent - got.n
+	more := largestBuffer(most)
+	if r.fin && r.left <= int64(most) {
+		left := int(r.left)
+		if inOne && bufferSize(got.n+left) <= 2*sent {
+			got.join(left)
+			return nil
+		}
+		more = min(more, left)
+	}
+	got.add(borrowBuffer(more))
+	return nil
 }
 
 // gather appends what is to come of the message at hand, which began at

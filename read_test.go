@@ -80,6 +80,11 @@ func always(n int) func() int { return func() int { return n } }
 var wholeWays = []way{
 	{"into memory of the caller", wholeMessage},
 	{"into new memory", func(r *reader, limit int64) (int, []byte, error) { return r.message(nil, limit) }},
+	{"lent", func(r *reader, limit int64) (int, []byte, error) {
+		messageType, p, lent, err := r.lendMessage(limit)
+		defer lent.giveBack()
+		return messageType, append([]byte{}, p...), err
+	}},
 }
 
 var ways = append(slices.Clone(wholeWays),
@@ -1052,6 +1057,44 @@ func TestReaderStats(t *testing.T) {
 	}
 }
 
+// Memory for a message that is gathered is at most twice what was received of it, or
+// the smallest buffer, at whatever byte it stalls.
+func TestReaderMakesRoom(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int64{1, 600, 5000, 70_000, 3 << 20, 1 << 40} {
+		for _, fin := range []bool{true, false} {
+			for _, inOne := range []bool{true, false} {
+				for _, atHand := range []int{1, 100, 513, 4000, 16_384} {
+					if length < int64(atHand) {
+						continue
+					}
+					r, _ := newTestReader(nil, true)
+					r.early(make([]byte, atHand))
+					r.in.message = BinaryMessage
+					r.fin, r.left = fin, length
+					var got gathered
+					for sent := atHand; r.left > 0 && sent < 4<<20; {
+						require.NoError(t, r.makeRoom(&got, inOne))
+						room := 0
+						for buf := got.last; buf != nil; buf = buf.before {
+							room += cap(buf.b)
+						}
+						require.LessOrEqual(t, room, max(2*sent, 512))
+						require.Less(t, len(got.last.b), cap(got.last.b))
+						// All of it comes.
+						n := int(min(int64(cap(got.last.b)-len(got.last.b)), r.left))
+						got.last.b = got.last.b[:len(got.last.b)+n]
+						got.n += n
+						r.left -= int64(n)
+						r.pos = r.end
+						sent = max(sent, got.n)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestReaderAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes pools forget")
@@ -1061,6 +1104,10 @@ func TestReaderAllocations(t *testing.T) {
 		src := &loop{data: wire}
 		r, _ := newTestReader(src, true)
 		dst := make([]byte, 0, n+1)
+		require.Zero(t, testing.AllocsPerRun(100, func() {
+			_, _, lent, _ := r.lendMessage(-1)
+			lent.giveBack()
+		}), "%d bytes lent", n)
 		require.Zero(t, testing.AllocsPerRun(100, func() { _, _, _ = r.message(dst, -1) }), "%d bytes", n)
 		want := 1.0
 		if n == 0 {
@@ -1223,13 +1270,18 @@ func BenchmarkReaderBatch(b *testing.B) {
 				r, _ := newTestReader(&loop{data: wire}, true)
 				r.size = int32(len(wire))
 				b.ReportAllocs()
+				waits := 0
 				for range b.N {
 					_, p, lent, err := r.lendMessage(DefaultReadLimit)
 					if err != nil || len(p) != n {
 						b.Fatal(err)
 					}
 					lent.giveBack()
+					if !r.buffered() {
+						waits++
+					}
 				}
+				b.ReportMetric(float64(b.N)/float64(max(waits, 1)), "messages/wait")
 			})
 		}
 	}

@@ -63,6 +63,12 @@ func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, e
 // Handle may write to the connection, and Close or Shutdown it; reading from it
 // inside handle blocks for ever.
 //
+// While another message lies in the read buffer, messages of less than 16 KiB that
+// anybody writes are held and go out together: when the buffer is used up, 16 KiB are
+// held, about 100 µs have passed at the next message, or 1 ms within handle, and at
+// Flush, a control frame, Close, or the end of Serve. With no message waiting, a write
+// goes out at once.
+//
 // Serve returns nil when the peer closed the connection with CloseNormalClosure
 // or CloseGoingAway, or when it was ended from here by Close or by a Shutdown that
 // the peer answered; the error of handle; context.Cause(ctx); or the error of

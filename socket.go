@@ -88,6 +88,28 @@ func (a *attempt) read(fd uintptr) (done bool) {
 	return true
 }
 
+// waiting returns how many bytes have come and were not read yet, 0 if that is not
+// known.
+func (s *socket) waiting() int {
+	q := inquiries.Get().(*inquiry)
+	_ = s.raw.Control(q.ask) // an error is that of a closed connection, of which the next read tells
+	n := q.n
+	q.n = 0
+	inquiries.Put(q)
+	return n
+}
+
+type inquiry struct {
+	ask func(fd uintptr) // bound once
+	n   int
+}
+
+var inquiries = sync.Pool{New: func() any {
+	q := &inquiry{}
+	q.ask = func(fd uintptr) { q.n = sock.Waiting(fd) }
+	return q
+}}
+
 // write writes b, or as much as there is room for if it is not to wait.
 func (s *socket) write(b []byte, wait bool) (n int, err error) {
 	o := outputs.Get().(*output)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // defaultHandshakeTimeout holds where the program gave none.
@@ -157,80 +159,107 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
 // Its RemoteAddr is set, and its TLS if nc is a *tls.Conn.
 func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
-	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	r, rest, err := readRequest(nc)
+	n, r, err := u.receive(nc)
 	if err != nil {
-		return nil, nil, turnAway(nc, err)
+		return nil, r, err
 	}
-	response, n, err := u.judge(r, nil)
+	return u.newConn(nc, n), r, nil
+}
+
+// receive is UpgradeConn but for the Conn.
+func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err error) {
+	buf := borrowBuffer(firstRead) // for the request, then for the response
+	defer buf.giveBack()
+	hc := handshakeConn{nc: nc, raw: sock.Raw(nc), u: u}
+	r, rest, err := hc.readRequest(buf)
+	if err == nil {
+		n, err = u.judge(buf, r, nil)
+	}
+	if err == nil {
+		err = hc.write(buf.b)
+	}
+	if err == nil {
+		err = hc.finish()
+	}
 	if err != nil {
-		return nil, r, turnAway(nc, err)
+		return n, r, hc.turnAway(err)
 	}
 	n.Buffered = rest
-	c, err := u.open(nc, response, n)
-	return c, r, err
+	return n, r, nil
 }
 
 // upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
 func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
-	response, n, err := u.judge(r, responseHeader)
+	buf := borrowBuffer(0)
+	defer buf.giveBack()
+	n, err := u.judge(buf, r, responseHeader)
 	if err != nil {
 		return nil, err
 	}
-	nc, brw, err := http.NewResponseController(w).Hijack()
+	nc, brw, err := hijack(w)
 	if err != nil {
 		return nil, hijackRefusal(w, r, err)
 	}
 	n.Buffered = takeBuffered(brw)
-	if err := nc.SetDeadline(u.handshakeDeadline()); err != nil {
+	hc := handshakeConn{nc: nc, u: u}
+	if err = hc.write(buf.b); err == nil {
+		err = hc.finish()
+	}
+	if err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return u.open(nc, response, n)
+	return u.newConn(nc, n), nil
 }
 
-// judge decides about r: either the response that opens the connection and what it
-// agrees on, or a *refusal.
-func (u *Upgrader) judge(r *http.Request, responseHeader http.Header) (response []byte, n Negotiated, err error) {
+// hijack is http.ResponseController.Hijack.
+func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	if h, ok := w.(http.Hijacker); ok { // the usual case, for an allocation less
+		return h.Hijack()
+	}
+	return http.NewResponseController(w).Hijack()
+}
+
+// judge decides about r: either the response that opens the connection, which it
+// leaves in buf, and what it agrees on, or a *refusal.
+func (u *Upgrader) judge(buf *buffer, r *http.Request, responseHeader http.Header) (n Negotiated, err error) {
 	if err := checkOpening(r); err != nil {
-		return nil, n, err
+		return n, err
 	}
 	if err := checkExtra(responseHeader); err != nil {
-		return nil, n, err
+		return n, err
 	}
 	if !u.allowsHost(r) {
-		return nil, n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
+		return n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
 	}
 	if !u.allowsOrigin(r) {
-		return nil, n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
+		return n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
 	}
 	key, err := challengeKey(r.Header)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	agreed, extension, err := u.extension(r)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	subprotocol, err := u.subprotocol(r, responseHeader)
 	if err != nil {
-		return nil, n, err
+		return n, err
 	}
 	n = Negotiated{Server: true, Subprotocol: subprotocol, Compression: agreed}
-	return appendAnswer(nil, key, subprotocol, extension, responseHeader), n, nil
+	buf.b = appendAnswer(buf.b[:0], key, subprotocol, extension, responseHeader)
+	return n, nil
 }
 
 // extension returns what is agreed on permessage-deflate and the answer that says
 // so, nil and "" for none.
 func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer string, err error) {
-	offered, err := offers(r.Header)
-	if err != nil {
+	t := termsOf(u.EnableCompression, u.Compression)
+	offered, err := offersFor(r.Header, t != nil)
+	if err != nil || t == nil {
 		return nil, "", err
 	}
-	t := termsOf(u.EnableCompression, u.Compression)
 	if err := t.check(); err != nil {
 		return nil, "", refuse(http.StatusInternalServerError, "the server's %v", err)
 	}
@@ -242,12 +271,16 @@ func (u *Upgrader) extension(r *http.Request) (agreed *Compression, answer strin
 }
 
 func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (chosen string, err error) {
+	if u.SelectSubprotocol == nil && u.Subprotocols == nil && len(responseHeader) == 0 {
+		return "", nil
+	}
 	offered := Subprotocols(r)
 	switch {
 	case u.SelectSubprotocol != nil:
 		if chosen, err = u.SelectSubprotocol(r, offered); err != nil {
 			return "", refuse(http.StatusBadRequest, "no subprotocol: %v", err)
 		}
+		chosen = strings.Clone(chosen) // lest the connection keep the header that it is part of
 	case u.Subprotocols != nil:
 		chosen = chooseSubprotocol(u.Subprotocols, offered)
 	default:
@@ -261,17 +294,8 @@ func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (cho
 	return chosen, nil
 }
 
-// open sends the response that opens the connection.
-func (u *Upgrader) open(nc net.Conn, response []byte, n Negotiated) (*Conn, error) {
-	_, err := nc.Write(response)
-	if err == nil {
-		err = nc.SetDeadline(time.Time{})
-	}
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool}), nil
+func (u *Upgrader) newConn(nc net.Conn, n Negotiated) *Conn {
+	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
 }
 
 // handshakeDeadline is when the rest of a handshake must be over.
@@ -342,19 +366,19 @@ func takeBuffered(brw *bufio.ReadWriter) []byte {
 	return p
 }
 
-// turnAway ends UpgradeConn after err: a refusal is written to nc, and nc is closed.
-// It returns the error to report.
-func turnAway(nc net.Conn, err error) error {
+// turnAway ends UpgradeConn after err: a refusal is written to the peer, and c.nc is
+// closed. It returns the error to report.
+func (c *handshakeConn) turnAway(err error) error {
 	f, ok := errors.AsType[*refusal](err)
 	if !ok {
-		nc.Close()
+		c.nc.Close()
 		return err
 	}
-	if _, err := nc.Write(f.response()); err != nil {
-		nc.Close()
+	if err := c.write(f.response()); err != nil {
+		c.nc.Close()
 		return f.reason
 	}
-	(&lingerer{nc: nc, end: true}).start(lingerTime)
+	(&lingerer{nc: c.nc, end: true}).start(lingerTime)
 	return f.reason
 }
 
@@ -400,6 +424,9 @@ func (u *Upgrader) allowsOrigin(r *http.Request) bool {
 		return false
 	case slices.Contains(u.AllowedOrigins, "*"):
 		return true
+	}
+	if scheme, host, _ := strings.Cut(values[0], "://"); host == r.Host && defaultPort(scheme) != "" && isPlainHost(host) {
+		return true // as what follows would find out
 	}
 	o, ok := parseOrigin(values[0])
 	return ok && (o.isOf(r.Host) || slices.ContainsFunc(u.AllowedOrigins, o.matches))

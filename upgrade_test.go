@@ -562,3 +562,72 @@ func TestUpgradeWithoutBuffers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, plainAnswer, nc.written.String())
 }
+
+// What Upgrade makes of a request before it has the connection.
+func TestJudgeAllocations(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		u    Upgrader
+		want float64
+	}{
+		{"zero value", Upgrader{}, 0},
+		{"origins", Upgrader{AllowedOrigins: []string{"https://*.example.com:8080"}, AllowedHosts: []string{"*.example.com:8080"}}, 0},
+		{"permessage-deflate", Upgrader{EnableCompression: true}, 4},
+	} {
+		r := parsedRequest(t, browserRequest)
+		buf := borrowBuffer(0)
+		got := testing.AllocsPerRun(100, func() {
+			if _, err := tt.u.judge(buf, r, nil); err != nil {
+				t.Error(err)
+			}
+		})
+		require.LessOrEqual(t, got, tt.want, tt.name)
+	}
+}
+
+// BenchmarkUpgrade is through net/http, the client being part of it; "hijack" does no
+// more than take the connection from net/http and write an answer.
+func BenchmarkUpgrade(b *testing.B) {
+	serve := func(b *testing.B, raw string, h http.Handler) {
+		b.ReportAllocs()
+		srv := httptest.NewServer(h)
+		defer srv.Close()
+		for b.Loop() {
+			nc, err := net.Dial("tcp", srv.Listener.Addr().String())
+			require.NoError(b, err)
+			_, err = io.WriteString(nc, raw)
+			require.NoError(b, err)
+			_, err = io.Copy(io.Discard, nc)
+			require.NoError(b, err)
+			require.NoError(b, nc.(*net.TCPConn).SetLinger(0)) // no TIME_WAIT
+			require.NoError(b, nc.Close())
+		}
+	}
+	b.Run("hijack", func(b *testing.B) {
+		serve(b, browserRequest, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			nc, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, err = nc.Write(constantAnswer)
+			}
+			if err == nil {
+				err = nc.Close()
+			}
+			if err != nil {
+				b.Error(err)
+			}
+		}))
+	})
+	for _, bb := range upgradeBenchmarks {
+		b.Run(bb.name, func(b *testing.B) {
+			serve(b, bb.raw, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c, err := bb.u.Upgrade(w, r, nil)
+				if err == nil {
+					err = c.Close()
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			}))
+		})
+	}
+}

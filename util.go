@@ -45,15 +45,21 @@ var errExtensionSyntax = errors.New("websocket: malformed Sec-WebSocket-Extensio
 //	extension       = token *( ";" extension-param )
 //	extension-param = token [ "=" ( token | quoted-string ) ]
 func parseExtensions(lines []string) ([]extension, error) {
-	var extensions []extension
+	return scanExtensions(lines, true)
+}
+
+// scanExtensions is parseExtensions, or judges the syntax alone.
+func scanExtensions(lines []string, keep bool) (extensions []extension, err error) {
 	for _, line := range lines {
-		s := fieldScanner{line: line}
+		s := fieldScanner{line: line, keep: keep}
 		for s.skipEmptyElements(); !s.done(); s.skipEmptyElements() {
 			ext, ok := s.extension()
 			if !ok {
 				return nil, errExtensionSyntax
 			}
-			extensions = append(extensions, ext)
+			if keep {
+				extensions = append(extensions, ext)
+			}
 		}
 	}
 	return extensions, nil
@@ -63,6 +69,7 @@ func parseExtensions(lines []string) ([]extension, error) {
 type fieldScanner struct {
 	line string
 	pos  int
+	keep bool // the parameters of extensions
 }
 
 func (s *fieldScanner) done() bool { return s.pos == len(s.line) }
@@ -107,7 +114,9 @@ func (s *fieldScanner) extension() (ext extension, ok bool) {
 		if !ok {
 			return ext, false
 		}
-		ext.params = append(ext.params, param)
+		if s.keep {
+			ext.params = append(ext.params, param)
+		}
 	}
 	return ext, s.next(',') || s.done()
 }

@@ -157,3 +157,18 @@ func TestIsToken(t *testing.T) {
 		require.Equal(t, want, isToken(s), "%q", s)
 	}
 }
+
+// The grammar is judged alike, and without garbage, where nobody wants the extensions.
+func TestScanExtensionsSyntaxAlone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range extensionCases {
+		extensions, err := scanExtensions(tt.lines, false)
+		require.Equal(t, tt.fails, err != nil, tt.name)
+		require.Empty(t, extensions, tt.name)
+	}
+}
+
+func TestScanExtensionsAllocations(t *testing.T) {
+	lines := []string{"permessage-deflate; client_max_window_bits; server_max_window_bits=10, foo; bar"}
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = scanExtensions(lines, false) }))
+}

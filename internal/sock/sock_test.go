@@ -4,6 +4,7 @@ package sock_test
 
 import (
 	"net"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -45,6 +46,20 @@ func TestReadWrite(t *testing.T) {
 	n, err = read(p, true)
 	require.NoError(t, err)
 	require.Equal(t, "there", string(p[:n]))
+
+	if runtime.GOOS == "linux" {
+		_, err = far.Write([]byte("Hello"))
+		require.NoError(t, err)
+		var waiting int
+		require.NoError(t, raw.Read(func(fd uintptr) bool { waiting = sock.Waiting(fd); return waiting > 0 }))
+		require.Equal(t, 5, waiting)
+		n, err = read(p, true)
+		require.NoError(t, err)
+		require.Equal(t, 5, n)
+		require.NoError(t, raw.Control(func(fd uintptr) { waiting = sock.Waiting(fd) }))
+		require.Zero(t, waiting)
+		require.Zero(t, sock.Waiting(^uintptr(0)), "it is no socket")
+	}
 
 	for err == nil {
 		n, err = write(make([]byte, sock.MaxSize))

@@ -14,7 +14,7 @@ var bunServer string
 func bunRows() []row {
 	for _, name := range []string{"network/bun/node_modules/.bin/bun", "bun/node_modules/.bin/bun", "bun"} {
 		if program, err := exec.LookPath(name); err == nil {
-			return []row{{name: "bun", command: []string{program, "-e", bunServer}, echo: elsewhere, noTLS: true}}
+			return []row{{name: "bun", command: []string{program, "-e", bunServer}, echo: elsewhere, without: []string{"tls"}}}
 		}
 	}
 	return nil

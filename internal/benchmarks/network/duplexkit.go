@@ -158,3 +158,44 @@ func oursPrepared(conns []conn) func([]byte) error {
 }
 
 func dropOurs(c *websocket.Conn) error { return c.Close() }
+
+// oursStart keeps nothing while idle: the handler returns, and no goroutine waits.
+func oursStart(l net.Listener) error {
+	var u websocket.Upgrader
+	return httpServer(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := u.Upgrade(w, r, nil); err == nil {
+			c.Start(func(m websocket.Message) error { return c.WriteMessage(m.Type, m.Data) }, func(error) {})
+		}
+	})(l)
+}
+
+func oursGroup(conns []conn) func([]byte) error {
+	var g websocket.Group
+	for _, c := range conns {
+		g.Add(c.(oursConn).Conn)
+	}
+	return func(p []byte) error {
+		pm, err := websocket.NewPreparedMessage(websocket.BinaryMessage, p)
+		if err == nil {
+			g.Broadcast(pm)
+		}
+		return err
+	}
+}
+
+func oursPushTry(l net.Listener, with func(conn)) error { return oursPush(l, with) }
+
+func oursTry(conns []conn) func([]byte) error {
+	return func(p []byte) error {
+		pm, err := websocket.NewPreparedMessage(websocket.BinaryMessage, p)
+		if err != nil {
+			return err
+		}
+		for _, c := range conns {
+			if err := c.(oursConn).TryWritePreparedMessage(pm); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&o.scenarios, "scenario", "", "what to measure, separated by commas: "+strings.Join(scenarioNames(), ", "))
 	flag.StringVar(&o.only, "only", "", "what rows, by their names or parts of them: duplexkit, serve, gws")
 	flag.IntVar(&o.rounds, "rounds", 10, "how often each row has its turn")
-	flag.DurationVar(&o.time, "time", 250*time.Millisecond, "how long a turn is")
+	flag.DurationVar(&o.time, "time", 200*time.Millisecond, "how long a turn is")
 	flag.StringVar(&o.cell, "cell", "", "a regular expression: only cells with such names")
 	flag.IntVar(&o.idle, "idle", 10000, "how many connections are idle")
 	flag.BoolVar(&o.all, "all", false, "all sizes with all numbers of connections")
@@ -117,20 +117,23 @@ func (sc scenario) run(w io.Writer, o options) error {
 	var subjects []*subject
 	defer func() {
 		for _, s := range subjects {
-			s.stop()
+			if s != nil {
+				s.stop()
+			}
 		}
 	}()
-	turn := func(c cell, s *subject) {
+	turn := func(c cell, s *subject) (ok bool) {
 		name := c.name + "/" + s.row.name
 		r, err := c.measure(s)
 		if err != nil {
 			failed(name, err)
-			return
+			return false
 		}
 		r.print(w, name)
+		return true
 	}
 	for _, r := range selected(o.only) {
-		if !sc.has(r) {
+		if !sc.takes(r) {
 			continue
 		}
 		s, err := start(r, sc.role)
@@ -149,8 +152,15 @@ func (sc scenario) run(w io.Writer, o options) error {
 	}
 	for _, c := range cells {
 		for range o.rounds {
-			for _, s := range subjects {
-				turn(c, s)
+			for i, s := range subjects {
+				if turn(c, s) {
+					continue
+				}
+				// Nobody knows what it is still busy with.
+				s.stop()
+				if subjects[i], err = start(s.row, sc.role); err != nil {
+					return errors.Join(append(errs, err)...)
+				}
 			}
 		}
 	}

@@ -119,11 +119,14 @@ func rawRead(l net.Listener, got func([]byte)) error {
 			if _, err := io.ReadFull(nc, kept); err != nil {
 				return
 			}
-			for i := 0; i < n; i++ {
-				if !first && i == verifiedEnds {
-					i = n - verifiedEnds
+			key := [4]byte(head[10:])
+			if first {
+				mask(kept, kept, key, 0)
+			} else {
+				for _, from := range []int{0, n - verifiedEnds} {
+					end := kept[from : from+verifiedEnds]
+					mask(end, end, key, from)
 				}
-				kept[i] ^= head[10+i%4]
 			}
 			got(kept)
 		}

@@ -17,10 +17,10 @@ type row struct {
 	plain   bool     // there is no handshake: bytes, which happen to be frames
 	serial  bool     // one goroutine at a time may write
 	command []string // another program that plays the roles
+	without []string // scenarios that it is left out of nevertheless
 
 	// echo returns each message to where it came from.
-	echo  func(l net.Listener) error
-	noTLS bool // ... but knows only TCP
+	echo func(l net.Listener) error
 
 	// idle is echo with less memory, for a connection that waits. A row that has
 	// an echo and no idle waits in its echo.
@@ -56,6 +56,9 @@ var rows = slices.Concat([]row{
 	},
 	{name: "duplexkit-context", echo: ours(oursContext), clientEcho: oursClient(oursContext)},
 	{name: "duplexkit-serve", echo: ours(oursServe), readKept: oursReadServe, clientEcho: oursClient(oursServe)},
+	{name: "duplexkit-start", echo: oursStart},
+	{name: "duplexkit-group", push: oursPush, broadcast: oursGroup, without: []string{"writers", "serverwrite"}},
+	{name: "duplexkit-try", push: oursPushTry, broadcast: oursTry, without: []string{"writers", "serverwrite"}},
 	{name: "duplexkit-returned", idle: oursReturned(oursServe)},
 	{name: "duplexkit-bare", idle: oursBare(oursServe)},
 	{
@@ -81,8 +84,11 @@ var rows = slices.Concat([]row{
 		echo: gwsEcho, push: gwsPush, broadcast: gwsBroadcaster, read: gwsRead, readKept: gwsRead,
 		dropHTTP: gwsDrop, dial: gwsDial, clientEcho: gwsClientEcho,
 	},
-	{name: "gws-async", push: gwsPushAsync},
-	{name: "nbio", echo: nbioEcho, noTLS: true, push: nbioPush, broadcast: oneByOne, read: nbioRead, readKept: nbioRead, drop: nbioDrop},
+	{name: "gws-async", push: gwsPushAsync, without: []string{"serverwrite"}}, // its queue has no limit
+	{
+		name: "nbio", without: []string{"tls"}, // which takes a TLS of its own
+		echo: nbioEcho, push: nbioPush, broadcast: oneByOne, read: nbioRead, readKept: nbioRead, drop: nbioDrop,
+	},
 	{
 		name: "fasthttp", serial: true,
 		echo: forkEcho, push: forkPush, broadcast: forkPrepared, read: forkRead, readKept: forkReadKept, drop: forkDrop,

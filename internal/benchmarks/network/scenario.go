@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -17,6 +19,9 @@ type scenario struct {
 	once  bool // one round, and a process for each turn: memory is the same each time
 }
 
+// takes says whether r takes part.
+func (sc scenario) takes(r row) bool { return sc.has(r) && !slices.Contains(r.without, sc.name) }
+
 type cell struct {
 	name    string // of table and line
 	measure func(s *subject) (result, error)
@@ -27,14 +32,14 @@ var scenarios = []scenario{
 	{"pipelined", roleEcho, func(r row) bool { return r.echo != nil }, pipelined, false},
 	{"writers", rolePush, func(r row) bool { return r.push != nil }, writers, false},
 	{"broadcast", rolePush, func(r row) bool { return r.broadcast != nil }, broadcast, false},
-	{"serverwrite", rolePush, hasLarge, serverWrite, false},
+	{"serverwrite", rolePush, func(r row) bool { return r.push != nil }, serverWrite, false},
 	{"clientwrite", roleClientPush, func(r row) bool { return r.dial != nil }, clientWrite, false},
 	{"readkept", roleReadKept, func(r row) bool { return r.readKept != nil }, reads("ReadKept"), false},
 	{"read", roleRead, func(r row) bool { return r.read != nil }, reads("Read"), false},
 	{"client", roleClientEcho, func(r row) bool { return r.clientEcho != nil }, client, false},
 	{"upgrade", roleDrop, func(r row) bool { return r.drop != nil }, upgrades("conn"), false},
 	{"upgradehttp", roleDropHTTP, func(r row) bool { return r.dropHTTP != nil }, upgrades("net-http"), false},
-	{"tls", roleTLS, func(r row) bool { return r.echo != nil && !r.noTLS }, overTLS, false},
+	{"tls", roleTLS, func(r row) bool { return r.echo != nil }, overTLS, false},
 	{"idle", roleIdle, func(r row) bool { return r.echo != nil || r.idle != nil }, idle, true},
 }
 
@@ -114,8 +119,6 @@ func writers(o options) []cell {
 	return cells
 }
 
-func hasLarge(r row) bool { return r.push != nil && r.broadcast != nil }
-
 var largeSizes = []int{64 << 10, 1 << 20, 16 << 20}
 
 func serverWrite(o options) []cell { return largeCells("ServerWrite", o, pushLarge) }
@@ -129,6 +132,9 @@ func largeCells(name string, o options, measure func(s *subject, o options, size
 	var cells []cell
 	for _, size := range largeSizes {
 		cells = append(cells, cell{name + "/" + sizeName(size), func(s *subject) (result, error) {
+			if o.quick {
+				size = min(size, 2<<20)
+			}
 			r, err := measure(s, o, size)
 			r.bytes = r.messages * size
 			return r, err
@@ -187,16 +193,13 @@ func (s *subject) accept(l *load, n int, in receiver) error {
 		return err
 	}
 	defer syscall.Close(listener)
-	dialed := s.begin(request{Do: "dial", Addr: addr, Count: n})
-	if err := l.accept(listener, s.row.plain, n, in); err != nil {
-		return err
-	}
-	for {
-		if a, err := dialed(); a != nil || err != nil {
-			return err
-		}
-		time.Sleep(time.Millisecond) // The handshake is over: nothing to wait for but the line.
-	}
+	dialed := make(chan error, 1)
+	go func() {
+		_, err := s.ask(request{Do: "dial", Addr: addr, Count: n})
+		dialed <- err
+	}()
+	err = l.accept(listener, s.row.plain, n, in)
+	return errors.Join(err, <-dialed)
 }
 
 // broadcast sends messages to a thousand connections, and the next when all have

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha1"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -26,27 +27,38 @@ var maskKey = [4]byte{0x37, 0xfa, 0x21, 0x3d}
 
 // appendFrame appends p as a binary message of one frame, masked as a client does.
 func appendFrame(dst, p []byte, masked bool) []byte {
-	var mask byte
+	var bit byte
 	if masked {
-		mask = 0x80
+		bit = 0x80
 	}
 	dst = append(dst, 0x82)
 	switch n := len(p); {
 	case n < 126:
-		dst = append(dst, mask|byte(n))
+		dst = append(dst, bit|byte(n))
 	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, mask|126), uint16(n))
+		dst = binary.BigEndian.AppendUint16(append(dst, bit|126), uint16(n))
 	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, mask|127), uint64(n))
+		dst = binary.BigEndian.AppendUint64(append(dst, bit|127), uint64(n))
 	}
 	if !masked {
 		return append(dst, p...)
 	}
 	dst = append(dst, maskKey[:]...)
-	for i, b := range p {
-		dst = append(dst, b^maskKey[i%4])
-	}
+	begin := len(dst)
+	dst = append(dst, p...)
+	mask(dst[begin:], dst[begin:], maskKey, 0)
 	return dst
+}
+
+// mask writes p, with the key from pos on, to dst.
+func mask(dst, p []byte, key [4]byte, pos int) {
+	var keys [1 << 10]byte
+	for i := range min(len(keys), len(p)) {
+		keys[i] = key[(pos+i)%4]
+	}
+	for ; len(p) > 0; dst, p = dst[min(len(keys), len(p)):], p[min(len(keys), len(p)):] {
+		subtle.XORBytes(dst, p, keys[:])
+	}
 }
 
 // A receiver takes apart what one end of a connection gets, and verifies that it
@@ -176,12 +188,9 @@ func (r *receiver) equal(p, want []byte, pos int) bool {
 	if !r.masked {
 		return bytes.Equal(p, want)
 	}
-	for i := range p {
-		if p[i]^r.key[(pos+i)%4] != want[i] {
-			return false
-		}
-	}
-	return true
+	plain := make([]byte, len(p))
+	mask(plain, p, r.key, pos)
+	return bytes.Equal(plain, want)
 }
 
 const (

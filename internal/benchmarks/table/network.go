@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -68,7 +69,7 @@ func (k kind) markdown(b *strings.Builder, t *table) {
 			fmt.Fprintf(b, " %s |", row)
 		}
 		fmt.Fprintf(b, "\n|---|%s\n", strings.Repeat("--:|", len(t.rows)))
-		for _, column := range t.columns {
+		for _, column := range limitLast(t.columns) {
 			fmt.Fprintf(b, "| %s |", column)
 			for _, row := range t.rows {
 				fmt.Fprintf(b, " %s |", v.cell(t, row, column))
@@ -101,6 +102,14 @@ func (v view) cell(t *table, row, column string) string {
 
 // limit is the row without a library.
 const limit = "raw"
+
+func limitLast(columns []string) []string {
+	sorted := slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == limit })
+	if len(sorted) < len(columns) {
+		sorted = append(sorted, limit)
+	}
+	return sorted
+}
 
 func (v view) best(t *table, row string) float64 {
 	best := math.NaN()
