@@ -143,6 +143,10 @@ func (l *messageLoop) finish() {
 func (l *messageLoop) next() bool {
 	c := l.c
 	c.supersede()
+	if err := c.r.arrive(); err != nil {
+		l.failed(0, err)
+		return false
+	}
 	messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
 	if err != nil {
 		lent.giveBack()
