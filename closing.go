@@ -310,7 +310,7 @@ func insideHandler() bool {
 		for more := n > 0; more; {
 			var frame runtime.Frame
 			frame, more = frames.Next()
-			if frame.Function == handleName {
+			if slices.Contains(handleNames[:], frame.Function) {
 				return true
 			}
 		}
@@ -320,10 +320,14 @@ func insideHandler() bool {
 	}
 }
 
-// handleName is what a stack calls Conn.handle.
-var handleName string
+// handleNames is what a stack calls the methods that call handlers.
+var handleNames [2]string
 
-func init() { handleName = runtime.FuncForPC(reflect.ValueOf((*Conn).handle).Pointer()).Name() }
+func init() {
+	for i, f := range []any{(*Conn).handle, (*messageLoop).hand} {
+		handleNames[i] = runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+	}
+}
 
 // awaitClose waits for the peer's close frame and returns the error that reading
 // ends with. A message that comes first is left to whoever reads. When nobody

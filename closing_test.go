@@ -793,6 +793,11 @@ func TestInsideHandler(t *testing.T) {
 	found := false
 	require.NoError(t, c.handle(func() error { found = deep(500); return nil }))
 	require.True(t, found)
+
+	found = false
+	l := messageLoop{c: c, handler: func(Message) error { found = deep(500); return nil }}
+	require.True(t, l.hand())
+	require.True(t, found)
 }
 
 // A pong that is stuck because the peer does not read has no deadline of its own;

@@ -124,13 +124,16 @@ func (c *Conn) onClose(code int, reason string) error {
 // to the reader, though not for ever.
 func (c *Conn) handle(handler func() error) error {
 	c.handling.Store(true)
-	defer func() {
-		c.handling.Store(false)
-		if c.leftToReader.Load() {
-			c.dropAfter(errCloseTimeout)
-		}
-	}()
+	defer c.handled()
 	return handler()
+}
+
+// handled ends what handle, or that of a loop, has begun.
+func (c *Conn) handled() {
+	c.handling.Store(false)
+	if c.leftToReader.Load() {
+		c.dropAfter(errCloseTimeout)
+	}
 }
 
 // WriteControl sends a control frame with at most 125 bytes of payload by the

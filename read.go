@@ -753,6 +753,9 @@ var firstBytes = sync.Pool{New: func() any { return new([32]byte) }}
 // fillFromSocket waits for bytes, and has no more memory meanwhile than what it has
 // of a frame calls for, whatever the size of the buffer that comes next.
 func (r *reader) fillFromSocket(s *socket) error {
+	if r.intake == nil {
+		return r.wake(s)
+	}
 	var begun []byte // of a header or a control frame
 	if r.intake != nil && r.pos < r.end {
 		begun = r.buf[r.pos:r.end]
@@ -765,7 +768,7 @@ func (r *reader) fillFromSocket(s *socket) error {
 		}
 	}
 	r.up.beforeWait()
-	lent, n, err := r.readSocket(s, begun)
+	lent, n, err := s.read(int(r.size), begun, true)
 	r.up.afterWait(n)
 	if err != nil {
 		return err
@@ -782,18 +785,45 @@ func (r *reader) fillFromSocket(s *socket) error {
 	return nil
 }
 
-// readSocket reads from the socket, and waits for it if it has to and may.
-func (r *reader) readSocket(s *socket, begun []byte) (lent *buffer, n int, err error) {
-	if !r.hasty || r.in.message != 0 || begun != nil {
-		return s.read(int(r.size), begun, true)
+// arrive waits until there is something to read, if a socket will tell. Reads do so
+// by themselves; a loop that waits here has less on its stack.
+func (r *reader) arrive() error {
+	s, ok := r.src.(*socket)
+	if !ok || r.err != nil {
+		return nil
 	}
+	if r.rest(); r.intake != nil {
+		return nil
+	}
+	if err := r.wake(s); err != nil {
+		return r.fail(err)
+	}
+	return nil
+}
+
+// wake is fillFromSocket for an idle reader. A hasty one does not wait.
+func (r *reader) wake(s *socket) error {
+	r.up.beforeWait()
 	if r.drained {
 		r.drained = false // more may have come since, and whoever asks again will see it
-		return nil, 0, errDry
+		if r.hasty {
+			r.up.afterWait(0)
+			return errDry
+		}
 	}
-	lent, n, err = s.read(int(r.size), nil, false)
-	r.drained = n > 0 && n < int(r.size)
-	return lent, n, err
+	lent, n, err := s.read(int(r.size), nil, !r.hasty)
+	r.up.afterWait(n)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		lent.giveBack()
+		return brokenOff()
+	}
+	r.drained = r.hasty && n < int(r.size)
+	r.borrowed(lent, n)
+	r.newWire += n
+	return nil
 }
 
 // errDry means that the socket has nothing to read and nobody is to wait for it.

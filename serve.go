@@ -80,63 +80,133 @@ func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, e
 // CloseInternalServerErr, with no reason, for other errors of handle, and when it
 // panics.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
-	outcome := errPanicked
-	defer func() { c.farewell(outcome) }()
-	err, outcome := c.serve(ctx, handle)
-	return err
+	l := newLoop(c, ctx, handle)
+	l.serve()
+	return l.err
 }
 
 // errPanicked stands for a panic of the program where the peer is told why the
 // connection ends.
 var errPanicked = errors.New("websocket: handler panicked")
 
-// serve is Serve without the farewell. It returns what Serve returns, and the
-// outcome that the peer is told of.
-func (c *Conn) serve(ctx context.Context, handle func(m Message) error) (err, outcome error) {
-	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
-		return c.loopEnd(ctx, err, false)
-	}
-	defer c.readTurn.release()
-	defer c.interruptible(ctx)()
-	return c.loop(ctx, handle)
+// A messageLoop hands the messages that come to a handler. Its state is not on the stack,
+// for a stack is most of what a Serve costs that waits: it has 2 KiB at first, and
+// whoever needs more once keeps twice as much for good.
+type messageLoop struct {
+	c       *Conn
+	ctx     context.Context
+	handler func(m Message) error
+	stop    func() // ends that ctx interrupts reads
+
+	m    Message // at hand
+	lent *buffer // the memory of m, nil if that lies where it was received
+
+	err     error // what Serve returns, once it is over
+	outcome error // what the peer is told then
 }
 
-// loop hands one message after the other to handle, until an end comes. A hasty
-// reader makes it return errDry when no message is there. The caller has the read
-// turn.
-func (c *Conn) loop(ctx context.Context, handle func(m Message) error) (err, outcome error) {
-	defer c.w.hold(false)
-	for {
-		c.supersede()
-		messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
-		if err == errDry {
-			return err, nil
-		}
-		if err != nil {
-			lent.giveBack()
-			return c.loopEnd(ctx, c.judge(ctx, err), messageType != 0)
-		}
-		// While the next message is here already, writes go out together with the next.
-		c.w.hold(c.r.buffered())
-		err = c.handle(func() error { return handle(Message{Type: messageType, Data: p}) })
-		lent.giveBack()
-		if err != nil {
-			return err, told(ctx, err)
-		}
-		// More messages may lie in the buffer.
-		if dead := c.killed(); dead != nil {
-			return c.loopEnd(ctx, c.judge(ctx, dead), false)
-		}
-		if ctx.Err() != nil {
-			return c.loopEnd(ctx, context.Cause(ctx), false)
+//go:noinline
+func newLoop(c *Conn, ctx context.Context, handle func(m Message) error) *messageLoop {
+	return &messageLoop{c: c, ctx: ctx, handler: handle, outcome: errPanicked}
+}
+
+// serve is Serve.
+func (l *messageLoop) serve() {
+	defer l.finish()
+	if l.begin() {
+		for l.next() && l.hand() && l.goesOn() {
 		}
 	}
+}
+
+// begin takes the read turn.
+func (l *messageLoop) begin() bool {
+	if err := l.c.readTurn.take(l.ctx, begin, time.Time{}); err != nil {
+		l.end(err, false)
+		return false
+	}
+	l.stop = l.c.interruptible(l.ctx)
+	return true
+}
+
+// finish hands the read turn on and takes leave of the peer.
+func (l *messageLoop) finish() {
+	if l.stop != nil {
+		l.c.w.hold(false)
+		l.stop()
+		l.c.readTurn.release()
+	}
+	l.c.farewell(l.outcome)
+}
+
+// next reads the next message, and reports whether there was one.
+func (l *messageLoop) next() bool {
+	c := l.c
+	c.supersede()
+	if err := c.r.arrive(); err != nil {
+		l.failed(0, err)
+		return false
+	}
+	messageType, p, lent, err := c.r.lendMessage(c.wholeLimit())
+	if err != nil {
+		lent.giveBack()
+		l.failed(messageType, err)
+		return false
+	}
+	l.m, l.lent = Message{Type: messageType, Data: p}, lent
+	// While the next message is here already, writes go out together with the next.
+	c.w.hold(c.r.buffered())
+	return true
+}
+
+func (l *messageLoop) failed(messageType int, err error) {
+	if err == errDry {
+		l.err = err
+		return
+	}
+	l.end(l.c.judge(l.ctx, err), messageType != 0)
+}
+
+// hand hands the message to the handler, and reports whether that wants more.
+func (l *messageLoop) hand() bool {
+	l.c.handling.Store(true)
+	defer l.handled()
+	if err := l.handler(l.m); err != nil {
+		l.err, l.outcome = err, told(l.ctx, err)
+		return false
+	}
+	return true
+}
+
+func (l *messageLoop) handled() {
+	l.c.handled()
+	l.lent.giveBack()
+	l.m, l.lent = Message{}, nil
+}
+
+// goesOn reports whether nothing has ended the loop while the handler was at work:
+// more messages may lie in the buffer.
+func (l *messageLoop) goesOn() bool {
+	if dead := l.c.killed(); dead != nil {
+		l.end(l.c.judge(l.ctx, dead), false)
+		return false
+	}
+	if l.ctx.Err() != nil {
+		l.end(context.Cause(l.ctx), false)
+		return false
+	}
+	return true
+}
+
+// end ends the loop with the error that reading ended with, as loopEnd has it.
+func (l *messageLoop) end(err error, within bool) {
+	l.err, l.outcome = l.c.loopEnd(l.ctx, err, within)
 }
 
 // loopEnd sorts the ways in which reading ends. within says that it ended in the
 // middle of a message, which is a loss whatever the peer's close code. The caller
 // has, or had, the read turn.
-func (c *Conn) loopEnd(ctx context.Context, err error, within bool) (_, outcome error) {
+func (c *Conn) loopEnd(ctx context.Context, err error, within bool) (result, outcome error) {
 	switch {
 	case IsCloseError(err, CloseNormalClosure, CloseGoingAway) && !within:
 		return nil, nil

@@ -84,13 +84,23 @@ func (s *started) serve() {
 
 // begin is Start where somebody else is reading.
 func (s *started) begin() {
-	if err := s.c.readTurn.take(context.Background(), begin, time.Time{}); err != nil {
-		err, outcome := s.c.loopEnd(context.Background(), err, false)
-		s.leave(err, outcome)
+	l := s.newLoop()
+	if err := s.c.readTurn.take(l.ctx, begin, time.Time{}); err != nil {
+		l.end(err, false)
+		s.leave(l)
 		return
 	}
 	s.took()
 	s.run()
+}
+
+// loops are lent to workers.
+var loops = sync.Pool{New: func() any { return new(messageLoop) }}
+
+func (s *started) newLoop() *messageLoop {
+	l := loops.Get().(*messageLoop)
+	*l = messageLoop{c: s.c, ctx: context.Background(), handler: s.handle}
+	return l
 }
 
 // took notes that s has the read turn.
@@ -103,23 +113,26 @@ func (s *started) took() {
 
 // run hands out messages until there are none, and parks.
 func (s *started) run() {
-	err, outcome := errPanicked, errPanicked
+	l := s.newLoop()
 	parked := false
 	defer func() {
 		if !parked {
 			s.release()
-			s.leave(err, outcome)
+			s.leave(l)
 		}
 	}()
 	r := &s.c.r
 	for r.hasty = true; ; r.hasty = false { // what can't be parked waits here
-		end, told := s.c.loop(context.Background(), s.handle)
-		if end != errDry {
-			err, outcome = end, told
+		l.err, l.outcome = errPanicked, errPanicked
+		for l.next() && l.hand() && l.goesOn() {
+		}
+		s.c.w.hold(false)
+		if l.err != errDry {
 			return
 		}
 		if parked = s.park(); parked {
-			return // and it may be in other hands already
+			loops.Put(l)
+			return // and s may be in other hands already
 		}
 	}
 }
@@ -135,13 +148,14 @@ func (s *started) release() {
 		s.timer.Stop()
 	}
 	d.mu.Unlock()
+	s.c.w.hold(false) // if the handler has panicked
 	s.c.readTurn.release()
 }
 
 // leave takes leave of the peer, and then of the program.
-func (s *started) leave(err, outcome error) {
-	defer s.tell(err)
-	s.c.farewell(outcome)
+func (s *started) leave(l *messageLoop) {
+	defer func() { s.tell(l.err) }()
+	l.c.farewell(l.outcome)
 }
 
 func (s *started) tell(err error) {
