@@ -192,8 +192,70 @@ func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
 	if isControl(opcode) {
 		return w.control(ctx, opcode, p, w.until())
 	}
+	if ctx.Done() == nil && len(p) < smallMessage {
+		if done, err := w.sendPlain(opcode, p); done {
+			return err
+		}
+	}
+	return w.sendOutgoing(ctx, opcode, p)
+}
+
+//go:noinline
+func (w *writer) sendOutgoing(ctx context.Context, opcode int, p []byte) error {
 	m := w.outgoing(opcode, p)
 	return w.send(ctx, &m)
+}
+
+// sendPlain is send for the plainest case, in which it is done: a small message that
+// is not compressed, over a socket on which nobody else writes and nothing waits. It
+// takes so little of the stack that a goroutine which reads, calls a plain handler
+// and writes gets along with the smallest there is, half of the next.
+func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
+	if w.socket == nil || w.deflate.wants(opcode, len(p)) {
+		return false, nil
+	}
+	w.turn.mu.Lock()
+	if !w.idleLocked() || w.holding || w.deadline != 0 || w.armed != 0 || w.timeout != 0 {
+		w.turn.mu.Unlock()
+		return false, nil
+	}
+	w.turn.taken, w.joinable, w.replying = true, true, false
+	b := w.frameOf(opcode, p)
+	w.turn.mu.Unlock()
+	n, err := w.socket.write(b.b, true)
+	w.wire.Add(int64(n))
+	b.giveBack()
+	if err != nil {
+		err = w.fail(err)
+	}
+	w.turn.mu.Lock()
+	if err == nil && w.quietLocked() {
+		w.joinable, w.turn.taken = false, false
+		w.turn.mu.Unlock()
+		return true, nil
+	}
+	w.passOnLocked(true)
+	return true, err
+}
+
+// idleLocked reports whether a message may be sent at once, and nothing with it.
+func (w *writer) idleLocked() bool {
+	return !w.turn.taken && !w.turn.open && w.turn.ended == nil && !w.out.closed && w.quietLocked()
+}
+
+// quietLocked reports whether nobody waits, and nothing.
+func (w *writer) quietLocked() bool {
+	return w.front == nil && len(w.turn.queue()) == 0 && !w.owes() && (w.strain == nil || w.strain.settled == nil)
+}
+
+// frameOf returns a frame in memory that it borrows.
+//
+//go:noinline
+func (w *writer) frameOf(opcode int, p []byte) *buffer {
+	w.count(opcode, len(p))
+	b := borrowBuffer(maxHeader + len(p))
+	b.b = w.appendFrame(b.b, FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
+	return b
 }
 
 // outgoing returns p as a message to be sent.
