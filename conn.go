@@ -246,6 +246,7 @@ type deadline struct {
 	off    bool       // a read of ours is waiting, which the program's deadline does not concern
 	ours   bool       // the program has no say any more, wanted is by us
 	gone   bool       // the network connection is closed, or about to be
+	parked bool       // loop is
 }
 
 // set sets the deadline that the program wants.

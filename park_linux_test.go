@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -64,11 +65,41 @@ func TestParkedIsSmall(t *testing.T) {
 	after := liveHeap()
 	objects := float64(after.HeapObjects-before.HeapObjects) / n
 	size := float64(after.HeapAlloc-before.HeapAlloc) / n
-	t.Logf("%.1f objects, %.0f bytes", objects, size)
-	require.LessOrEqual(t, objects, 10.5)
-	require.LessOrEqual(t, size, 1900.0)
+	require.LessOrEqual(t, objects, 4.5)
+	require.LessOrEqual(t, size, 640.0)
 	for _, c := range cs {
 		require.NoError(t, c.Close())
+	}
+}
+
+// A Serve that waits for its first message has no more stack than a goroutine
+// begins with.
+func TestServeWaitsOnASmallStack(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has larger stacks; run without -race")
+	}
+	const n = 500
+	cs := make([]*Conn, n)
+	for i := range cs {
+		cs[i], _ = scripted(t, overTCP, true, Options{PingInterval: time.Hour})
+	}
+	before := liveHeap()
+	done := make(chan error, n)
+	for _, c := range cs {
+		go func() { done <- c.Serve(context.Background(), func(m Message) error { return nil }) }()
+	}
+	for _, c := range cs {
+		require.Eventually(t, func() bool {
+			c.keepalive.mu.Lock()
+			defer c.keepalive.mu.Unlock()
+			return c.keepalive.waiting != 0
+		}, 10*time.Second, time.Millisecond)
+	}
+	after := liveHeap()
+	require.LessOrEqual(t, float64(after.StackInuse-before.StackInuse)/n, 3000.0)
+	for _, c := range cs {
+		require.NoError(t, c.Close())
+		require.NoError(t, <-done)
 	}
 }
 

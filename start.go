@@ -70,9 +70,8 @@ type started struct {
 	next   *started // behind it in the queue for a worker
 
 	// The mutex of the read deadline guards these.
-	parked bool
-	place  place       // where it parks
-	timer  *time.Timer // wakes it at the deadline; nil before the first
+	place place       // where it parks
+	timer *time.Timer // wakes it at the deadline; nil before the first
 }
 
 // serve is Start where it can't be parked.
@@ -175,7 +174,7 @@ func (s *started) park() bool {
 		return false
 	}
 	s.c.keepalive.wait()
-	s.parked = true
+	d.parked = true
 	if s.arm() != nil {
 		s.unpark()
 		return false
@@ -184,9 +183,15 @@ func (s *started) park() bool {
 	return true
 }
 
+// isParked reports whether s is in nobody's hands. The caller has the mutex.
+func (s *started) isParked() bool {
+	d := &s.c.readDeadline
+	return d.parked && d.loop == s
+}
+
 // unpark ends the parking; who calls it has s in its hands then, and the mutex.
 func (s *started) unpark() {
-	s.parked = false
+	s.c.readDeadline.parked = false
 	s.c.keepalive.hear(0)
 }
 
@@ -198,7 +203,7 @@ func (s *started) wake() {
 }
 
 func (s *started) wakeLocked() {
-	if s.parked {
+	if s.isParked() {
 		s.unpark()
 		giveWork(s)
 	}
@@ -209,7 +214,7 @@ func (s *started) wakeLocked() {
 func (s *started) heed(t time.Time) {
 	left := time.Until(t)
 	switch {
-	case !s.parked:
+	case !s.isParked():
 	case t.IsZero():
 		if s.timer != nil {
 			s.timer.Stop()
@@ -228,7 +233,7 @@ func (s *started) overdue() {
 	d := &s.c.readDeadline
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.parked {
+	if s.isParked() {
 		_ = d.setNow(d.inForce()) // from then on reads fail, whether or not the net package has noticed yet
 	}
 }

@@ -47,7 +47,7 @@ func overUnix(t testing.TB) (client, server net.Conn) {
 func isParked(c *Conn) bool {
 	c.readDeadline.mu.Lock()
 	defer c.readDeadline.mu.Unlock()
-	return c.readDeadline.loop != nil && c.readDeadline.loop.parked
+	return c.readDeadline.parked
 }
 
 func requireParked(t testing.TB, c *Conn) {
