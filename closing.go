@@ -428,7 +428,7 @@ func (c *Conn) lingerIfDone() {
 	// "The server MUST close the underlying TCP connection immediately; the client
 	// SHOULD wait for the server to close the connection" (section 5.5.1), so that
 	// the server holds the TIME_WAIT state (section 7.1.1).
-	l := &lingerer{nc: c.nc, quiet: c.r.in.closed}
+	l := &lingerer{nc: c.line.nc, quiet: c.r.in.closed}
 	if !c.w.server && l.quiet {
 		l.start(c.closeTimeout.duration())
 		return

@@ -25,7 +25,7 @@ func shuttingDown(ctx context.Context, c *Conn, code int, reason string) <-chan 
 func requireEnded(t testing.TB, c *Conn) {
 	t.Helper()
 	for range 1000 {
-		if err := c.nc.SetWriteDeadline(time.Time{}); err != nil { // the read deadline may be in use
+		if err := c.line.nc.SetWriteDeadline(time.Time{}); err != nil { // the read deadline may be in use
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -57,7 +57,7 @@ func TestPeerClosesFirst(t *testing.T) {
 					if server {
 						peer.ExpectEnd() // the server ends the TCP connection
 					} else {
-						require.NoError(t, c.nc.SetWriteDeadline(time.Time{}), "the client waits for the server")
+						require.NoError(t, c.line.nc.SetWriteDeadline(time.Time{}), "the client waits for the server")
 					}
 					peer.Close()
 					requireEnded(t, c)
@@ -310,10 +310,10 @@ func TestEchoThatCantBeSent(t *testing.T) {
 		peer.Send(wstest.CloseFrame(1000, ""))
 		require.Equal(t, &CloseError{Code: 1000}, (<-read).err)
 		time.Sleep(3*time.Second - 1)
-		require.NoError(t, c.nc.SetWriteDeadline(time.Time{}), "open")
+		require.NoError(t, c.line.nc.SetWriteDeadline(time.Time{}), "open")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		require.Error(t, c.nc.SetWriteDeadline(time.Time{}), "closed")
+		require.Error(t, c.line.nc.SetWriteDeadline(time.Time{}), "closed")
 		requireSticky(t, c, &CloseError{Code: 1000})
 	})
 }
@@ -580,7 +580,7 @@ func TestShutdownIsBounded(t *testing.T) {
 					require.ErrorIs(t, err, bound.err)
 					require.Equal(t, bound.after, time.Since(start))
 					synctest.Wait()
-					require.Error(t, c.nc.SetWriteDeadline(time.Time{}), "closed")
+					require.Error(t, c.line.nc.SetWriteDeadline(time.Time{}), "closed")
 				})
 			})
 		}
@@ -595,7 +595,7 @@ func TestShutdownContextDoneBefore(t *testing.T) {
 		cancel()
 		require.Equal(t, context.Canceled, c.Shutdown(ctx, 1000, ""))
 		synctest.Wait()
-		require.Error(t, c.nc.SetWriteDeadline(time.Time{}), "closed")
+		require.Error(t, c.line.nc.SetWriteDeadline(time.Time{}), "closed")
 	})
 }
 

@@ -981,7 +981,7 @@ func TestOneStreamedPictureIsOne(t *testing.T) {
 	t.Parallel()
 	rnd := mathrand.New(mathrand.NewPCG(17, 18))
 	c, _ := squeezing(t, overTCP, true, Compression{}, Options{})
-	c.w.nc, c.w.socket = discard{}, nil
+	c.w.line = &socket{nc: discard{}}
 	w, err := c.NextWriter(BinaryMessage)
 	require.NoError(t, err)
 	_, err = io.WriteString(w, noise(rnd, 20*deflate.BlockSize))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duplexkit/websocket/internal/deflate"
+	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // Options are what an Upgrader and a Dialer share. The zero value works and is
@@ -87,7 +88,7 @@ type BufferPool interface {
 // Conn is a WebSocket connection. Its methods may be called concurrently. Reads
 // take turns, and so do writes; a read and a write do not wait for each other.
 type Conn struct {
-	nc     net.Conn
+	line   socket
 	agreed *agreed      // by the handshake, nil for nothing
 	limit  atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
@@ -146,51 +147,53 @@ type agreed struct {
 // says, and as opts.Compression wants it.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
-	return newConn(nc, n, opts, bufferOptions{})
+	return newConn(nc, n, &opts, bufferOptions{})
 }
 
-func newConn(nc net.Conn, n Negotiated, opts Options, b bufferOptions) *Conn {
-	c := &Conn{
-		nc:           nc,
-		closeTimeout: inMilliseconds(positive(opts.CloseTimeout, 5*time.Second)),
-		leaveSlow:    opts.SlowConsumer == CloseSlow,
-	}
+// newConn fills the Conn where it lies, and lets parts of it be made elsewhere: what
+// it put on the stack, the goroutines of an HTTP server would have for good.
+func newConn(nc net.Conn, n Negotiated, opts *Options, b bufferOptions) *Conn {
+	c := new(Conn)
+	c.line = socket{nc: nc, raw: sock.Raw(nc)}
+	c.closeTimeout = inMilliseconds(positive(opts.CloseTimeout, 5*time.Second))
+	c.leaveSlow = opts.SlowConsumer == CloseSlow
 	c.limit.Store(opts.ReadLimit)
 	c.readDeadline.c = c
-	c.r = reader{
-		src:     nc,
-		up:      c,
-		anyText: opts.AllowInvalidUTF8,
-		in:      inbound{server: n.Server},
-	}
+
+	c.r.src, c.r.up = nc, c
+	c.r.anyText = opts.AllowInvalidUTF8
+	c.r.in.server = n.Server
 	readSize := defaultBufferSize
-	socket := newSocket(nc)
-	if socket != nil {
-		c.r.src = socket
+	if c.line.raw != nil {
+		c.r.src = &c.line
 		readSize = socketReadBuffer
 	}
 	c.r.size = int32(min(max(positive(b.read, readSize), minReadBuffer), maxPooled))
 	if len(n.Buffered) > 0 {
 		c.r.early(n.Buffered)
 	}
-	c.w = writer{
-		writeConfig: newWriteConfig(opts, b),
-		nc:          nc,
-		socket:      socket,
-		server:      n.Server,
-		up:          c,
-	}
+
+	c.w.writeConfig = newWriteConfig(opts, b)
+	c.w.line, c.w.up = &c.line, c
+	c.w.server = n.Server
 	if n.Subprotocol != "" || n.Compression != nil {
-		c.agreed = &agreed{subprotocol: n.Subprotocol}
+		c.agree(n, opts)
 	}
-	if n.Compression != nil {
-		c.compress(*n.Compression, opts.Compression)
+	if opts.PingInterval > 0 {
+		c.keepAlive(opts)
 	}
-	c.keepAlive(opts)
 	if opts.Group != nil {
 		opts.Group.Add(c)
 	}
 	return c
+}
+
+// agree makes c do as the handshake agreed.
+func (c *Conn) agree(n Negotiated, opts *Options) {
+	c.agreed = &agreed{subprotocol: n.Subprotocol}
+	if n.Compression != nil {
+		c.compress(*n.Compression, opts.Compression)
+	}
 }
 
 // compress makes c speak permessage-deflate.
@@ -310,7 +313,7 @@ func (d *deadline) apply() error {
 // setNow sets a deadline. An error is that of a closed connection, whose reads
 // have ended.
 func (d *deadline) setNow(t time.Time) error {
-	err := d.c.nc.SetReadDeadline(t)
+	err := d.c.line.nc.SetReadDeadline(t)
 	if d.loop != nil {
 		d.loop.heed(t)
 	}
@@ -349,7 +352,7 @@ func (d *deadline) closeNet() error {
 		d.loop.quit()
 	}
 	d.mu.Unlock()
-	err := d.c.nc.Close()
+	err := d.c.line.nc.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.loop != nil {
@@ -707,19 +710,19 @@ func (c *Conn) Negotiated() Negotiated {
 }
 
 // LocalAddr returns the local network address.
-func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+func (c *Conn) LocalAddr() net.Addr { return c.line.nc.LocalAddr() }
 
 // RemoteAddr returns the peer's network address.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.line.nc.RemoteAddr() }
 
 // NetConn returns the network connection beneath c, for its options. Reading
 // from it, writing to it and setting its deadlines breaks c.
-func (c *Conn) NetConn() net.Conn { return c.nc }
+func (c *Conn) NetConn() net.Conn { return c.line.nc }
 
 // UnderlyingConn returns the network connection beneath c.
 //
 // Deprecated: Use NetConn.
-func (c *Conn) UnderlyingConn() net.Conn { return c.nc }
+func (c *Conn) UnderlyingConn() net.Conn { return c.line.nc }
 
 // Context returns a context that ends with the connection: at the first error
 // that a read or a write can't recover from, or at Close. context.Cause tells

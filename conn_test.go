@@ -795,7 +795,7 @@ func TestReadDeadlineAndContext(t *testing.T) {
 	t.Run("set while interrupted", func(t *testing.T) {
 		t.Parallel()
 		nc, _ := wstest.Pipe(t)
-		d := deadline{c: &Conn{nc: nc}}
+		d := deadline{c: &Conn{line: socket{nc: nc}}}
 		d.interrupt()
 		require.NoError(t, d.set(time.Time{}))
 		_, err := nc.Read(make([]byte, 1))

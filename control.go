@@ -249,10 +249,7 @@ type keepalive struct {
 }
 
 // keepAlive begins to keep c alive as opts say.
-func (c *Conn) keepAlive(opts Options) {
-	if opts.PingInterval <= 0 {
-		return
-	}
+func (c *Conn) keepAlive(opts *Options) {
 	k := &keepalive{
 		interval: opts.PingInterval,
 		timeout:  positive(opts.PingTimeout, opts.PingInterval),

@@ -409,7 +409,7 @@ func (w *writer) passLocked(b *buffer, last, mayBlock bool) {
 		n := 0
 		switch {
 		case err != nil || round == ownRounds:
-		case w.socket != nil:
+		case w.line.raw != nil:
 			n, err = w.tryWrite(b.b)
 		case mayBlock:
 			n, err = len(b.b), w.write(b.b)

@@ -356,7 +356,7 @@ func TestHold(t *testing.T) {
 		},
 		"pong": func(t *testing.T, w *testWriter) []wstest.Frame {
 			w.reply(PongMessage, []byte("p"))
-			require.Empty(t, w.nc.(*wire).taken(), "it is held too")
+			require.Empty(t, w.line.nc.(*wire).taken(), "it is held too")
 			w.flushHeld()
 			return []wstest.Frame{pongFrame("p")}
 		},
@@ -379,7 +379,7 @@ func TestHold(t *testing.T) {
 		},
 		"try, when much is held": func(t *testing.T, w *testWriter) []wstest.Frame {
 			require.NoError(t, w.try(w.outgoing(TextMessage, []byte("t"))))
-			require.Empty(t, w.nc.(*wire).taken())
+			require.Empty(t, w.line.nc.(*wire).taken())
 			require.NoError(t, w.try(w.outgoing(BinaryMessage, []byte(some(holdBytes)))))
 			return []wstest.Frame{textFrame("t"), binaryFrame(some(holdBytes))}
 		},

@@ -13,20 +13,13 @@ import (
 // Read and Write, and one on which nobody has to hold a buffer while waiting.
 // Their deadlines and Close work as ever.
 
-// A socket is a plain one.
+// A socket is a network connection, and the shorter way to it if it is a plain one.
 type socket struct {
 	nc  net.Conn
-	raw syscall.RawConn
+	raw syscall.RawConn // nil if there is no shorter way
 }
 
-// newSocket returns nil if nc is no plain socket.
-func newSocket(nc net.Conn) *socket {
-	raw := sock.Raw(nc)
-	if raw == nil {
-		return nil
-	}
-	return &socket{nc: nc, raw: raw}
-}
+func newSocket(nc net.Conn) *socket { return &socket{nc: nc, raw: sock.Raw(nc)} }
 
 // Read is the longer way.
 func (s *socket) Read(p []byte) (n int, err error) { return s.nc.Read(p) }

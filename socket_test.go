@@ -70,7 +70,7 @@ func TestNoSocket(t *testing.T) {
 	pipe, _ := wstest.Pipe(t)
 	socket, _ := wstest.TCP(t)
 	for _, nc := range []net.Conn{pipe, struct{ net.Conn }{socket}, struct{ *net.TCPConn }{socket}} {
-		require.Nil(t, newSocket(nc))
+		require.Nil(t, newSocket(nc).raw)
 	}
 }
 

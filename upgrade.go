@@ -295,7 +295,7 @@ func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (cho
 }
 
 func (u *Upgrader) newConn(nc net.Conn, n Negotiated) *Conn {
-	return newConn(nc, n, u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
+	return newConn(nc, n, &u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
 }
 
 // handshakeDeadline is when the rest of a handshake must be over.

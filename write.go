@@ -39,9 +39,8 @@ const errDropped = timeoutError("queued messages could not be sent in time")
 // concurrently; whoever has the turn writes.
 type writer struct {
 	*writeConfig
-	nc     net.Conn
-	socket *socket // the shorter way to nc, nil if there is none
-	server bool    // which end we are: a client masks
+	line   *socket
+	server bool // which end we are: a client masks
 	up     writes
 
 	turn turn
@@ -72,7 +71,7 @@ type writeConfig struct {
 // usualWrites is what most programs want, which connections share.
 var usualWrites = writeConfig{size: defaultBufferSize, limit: defaultWriteQueue}
 
-func newWriteConfig(opts Options, b bufferOptions) *writeConfig {
+func newWriteConfig(opts *Options, b bufferOptions) *writeConfig {
 	c := writeConfig{
 		size:    positive(b.write, defaultBufferSize),
 		limit:   positive(opts.WriteQueue, defaultWriteQueue),
@@ -211,7 +210,7 @@ func (w *writer) sendOutgoing(ctx context.Context, opcode int, p []byte) error {
 // takes so little of the stack that a goroutine which reads, calls a plain handler
 // and writes gets along with the smallest there is, half of the next.
 func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
-	if w.socket == nil || w.deflate.wants(opcode, len(p)) {
+	if w.line.raw == nil || w.deflate.wants(opcode, len(p)) {
 		return false, nil
 	}
 	w.turn.mu.Lock()
@@ -222,7 +221,7 @@ func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
 	w.turn.taken, w.joinable, w.replying = true, true, false
 	b := w.frameOf(opcode, p)
 	w.turn.mu.Unlock()
-	n, err := w.socket.write(b.b, true)
+	n, err := w.line.write(b.b, true)
 	w.wire.Add(int64(n))
 	b.giveBack()
 	if err != nil {
@@ -591,7 +590,7 @@ func (w *writer) armLocked(deadline time.Time) error {
 		return nil
 	}
 	w.armed = momentOf(deadline)
-	return w.nc.SetWriteDeadline(deadline)
+	return w.line.nc.SetWriteDeadline(deadline)
 }
 
 // hurry brings the deadline of a write in progress forward.
@@ -604,7 +603,7 @@ func (w *writer) hurry(deadline time.Time) {
 func (w *writer) hurryLocked(deadline time.Time) {
 	if at := momentOf(deadline); w.armed == 0 || at < w.armed {
 		w.armed = at
-		_ = w.nc.SetWriteDeadline(deadline) // best effort: the write may be over
+		_ = w.line.nc.SetWriteDeadline(deadline) // best effort: the write may be over
 	}
 }
 
@@ -701,7 +700,7 @@ func (w *writer) writeVector(h FrameHeader, p []byte) error {
 	defer vectors.Put(v)
 	v.parts = [2][]byte{h.Append(v.header[:0]), p}
 	v.bufs = v.parts[:]
-	n, err := v.bufs.WriteTo(w.nc)
+	n, err := v.bufs.WriteTo(w.line.nc)
 	w.wire.Add(n)
 	v.parts = [2][]byte{}
 	return err
@@ -747,10 +746,10 @@ func (w *writer) writeInPlace(h FrameHeader, b []byte) error {
 // write writes b by one call. The caller has the turn.
 func (w *writer) write(b []byte) (err error) {
 	var n int
-	if w.socket != nil && len(b) <= sock.MaxSize {
-		n, err = w.socket.write(b, true)
+	if w.line.raw != nil && len(b) <= sock.MaxSize {
+		n, err = w.line.write(b, true)
 	} else {
-		n, err = w.nc.Write(b)
+		n, err = w.line.nc.Write(b)
 	}
 	w.wire.Add(int64(n))
 	return err
@@ -759,10 +758,10 @@ func (w *writer) write(b []byte) (err error) {
 // tryWrite writes what there is room for of b, and nothing where no way is known
 // to find that out without waiting. The caller has the turn.
 func (w *writer) tryWrite(b []byte) (n int, err error) {
-	if w.socket == nil {
+	if w.line.raw == nil {
 		return 0, nil
 	}
-	n, err = w.socket.write(b, false)
+	n, err = w.line.write(b, false)
 	w.wire.Add(int64(n))
 	return n, err
 }
