@@ -38,14 +38,14 @@ type pending struct {
 	queued int     // bytes of frames in front and in the queue
 	flying int     // bytes of frames that are being written, apart from those of whoever writes them
 
-	held     atomic.Int64 // since when frames are held, on the clock of uptime; 0 while none are
-	holding  bool         // more writes are expected at once; written by the reading goroutine only
-	posted   bool         // somebody has left frames here and is going to call flushPosted
-	joinable bool         // whoever has the turn has encoded all that it sends
-	replying bool         // nothing but replies is being written
-	broken   bool         // nothing can be sent any more, not even what was accepted
+	held   atomic.Int64 // since when frames are held, on the clock of uptime; 0 while none are
+	strain *strain      // nil while all goes well
 
-	strain *strain // nil while all goes well
+	holding  bool // more writes are expected at once; written by the reading goroutine only
+	posted   bool // somebody has left frames here and is going to call flushPosted
+	joinable bool // whoever has the turn has encoded all that it sends
+	replying bool // nothing but replies is being written
+	broken   bool // nothing can be sent any more, not even what was accepted
 }
 
 // strain is what a writer needs when the network is not always there for it at once.
@@ -490,7 +490,7 @@ func (w *writer) landed(b *buffer, n int, last bool, err error) {
 func (w *writer) reply(opcode int, p []byte) {
 	w.turn.mu.Lock()
 	switch {
-	case w.broken || w.turn.ended != nil || w.out.closed:
+	case w.broken || w.turn.ended() != nil || w.out.closed:
 		w.turn.mu.Unlock()
 	case opcode != CloseMessage && w.holding && !w.turn.taken && !w.turn.open:
 		before := w.tailLocked(maxHeader + len(p))
@@ -546,9 +546,9 @@ func (w *writer) flush() error {
 	case w.said && w.lost() == nil:
 		w.turn.mu.Unlock()
 		return nil // the close frame went last
-	case w.turn.ended != nil:
+	case w.turn.ended() != nil:
 		defer w.turn.mu.Unlock()
-		return w.turn.ended
+		return w.turn.ended()
 	case !w.turn.taken && w.queued == 0:
 		w.turn.mu.Unlock()
 		return nil
@@ -572,7 +572,7 @@ func (w *writer) flushed() error {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
 	if w.broken {
-		return w.turn.ended
+		return w.turn.ended()
 	}
 	return nil
 }
@@ -643,7 +643,7 @@ func (w *writer) owingLocked() bool {
 	if w.broken {
 		return false
 	}
-	return w.flying > 0 || w.queued > 0 || w.turn.ended == nil && w.owes()
+	return w.flying > 0 || w.queued > 0 || w.turn.ended() == nil && w.owes()
 }
 
 // settle ends this direction with err. Those who wait are sent away; what was

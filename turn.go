@@ -18,17 +18,26 @@ type turn struct {
 	mu    sync.Mutex
 	taken bool   // somebody has the turn
 	open  bool   // the first fragments of a message were sent, the last was not
-	ended error  // why no turn is given any more, nil while it is
-	crowd *crowd // who waits; nil before the first, which is all that most turns ever know
+	crowd *crowd // nil before somebody has to wait, which is all that most turns ever know
 }
 
 // A crowd is who waits for a turn.
 type crowd struct {
+	ended error         // why no turn is given any more, nil while it is
 	queue []*waiter     // in the order of asking
 	begun chan struct{} // closed when somebody gets the turn to begin a message or nobody will, nil if nobody wants to know
 }
 
-// queue returns who waits. The caller has the mutex, as in what follows.
+// ended returns why no turn is given any more, nil while it is. The caller has the
+// mutex, as in what follows.
+func (t *turn) ended() error {
+	if t.crowd == nil {
+		return nil
+	}
+	return t.crowd.ended
+}
+
+// queue returns who waits.
 func (t *turn) queue() []*waiter {
 	if t.crowd == nil {
 		return nil
@@ -98,7 +107,7 @@ func (t *turn) try(want purpose) bool {
 }
 
 func (t *turn) tryLocked(want purpose) bool {
-	if t.taken || t.ended != nil || t.open && want == begin {
+	if t.taken || t.ended() != nil || t.open && want == begin {
 		return false
 	}
 	t.taken = true
@@ -113,9 +122,9 @@ func (t *turn) tryLocked(want purpose) bool {
 // with.
 func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error {
 	t.mu.Lock()
-	if t.ended != nil {
+	if t.ended() != nil {
 		defer t.mu.Unlock()
-		return t.ended
+		return t.ended()
 	}
 	if t.tryLocked(want) {
 		t.mu.Unlock()
@@ -222,10 +231,13 @@ func (t *turn) end(err error) {
 // has the turn keeps it, and frames that nobody waits for stay. Only the first call
 // counts.
 func (t *turn) endLocked(err error) {
-	if t.ended != nil {
+	if t.ended() != nil {
 		return
 	}
-	t.ended = err
+	if t.crowd == nil {
+		t.crowd = new(crowd)
+	}
+	t.crowd.ended = err
 	t.tellBegun()
 	t.setQueue(slices.DeleteFunc(t.queue(), func(w *waiter) bool {
 		if w.frames != nil {
@@ -256,7 +268,7 @@ const (
 func (t *turn) nextBegin() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ended != nil {
+	if t.ended() != nil {
 		over := make(chan struct{})
 		close(over)
 		return over

@@ -151,7 +151,7 @@ func (w *writer) byTimeout() time.Time {
 func (w *writer) err() error {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	return w.turn.ended
+	return w.turn.ended()
 }
 
 // statistics returns what was sent so far, and how many bytes are still to be.
@@ -239,7 +239,7 @@ func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
 
 // idleLocked reports whether a message may be sent at once, and nothing with it.
 func (w *writer) idleLocked() bool {
-	return !w.turn.taken && !w.turn.open && w.turn.ended == nil && !w.out.closed && w.quietLocked()
+	return !w.turn.taken && !w.turn.open && w.turn.ended() == nil && !w.out.closed && w.quietLocked()
 }
 
 // quietLocked reports whether nobody waits, and nothing.
@@ -302,8 +302,8 @@ func (w *writer) outgoingPrepared(opcode int, plain *encoding, deflated func(for
 // the time by which it has to be written.
 func (w *writer) admitLocked() (deadline time.Time, err error) {
 	switch {
-	case w.turn.ended != nil:
-		return deadline, w.turn.ended
+	case w.turn.ended() != nil:
+		return deadline, w.turn.ended()
 	case w.out.closed:
 		return deadline, ErrCloseSent // it is on its way
 	case w.deadline != 0 && momentOf(time.Now()) >= w.deadline:
@@ -461,9 +461,9 @@ type flight struct {
 func (w *writer) withTurn(ctx context.Context, f flight, write func() error) error {
 	want := purposeOf(f.opcode)
 	w.turn.mu.Lock()
-	if w.turn.ended != nil {
+	if w.turn.ended() != nil {
 		defer w.turn.mu.Unlock()
-		return w.turn.ended
+		return w.turn.ended()
 	}
 	if f.behind = w.turn.tryLocked(want); f.behind {
 		w.turn.mu.Unlock()
@@ -613,7 +613,7 @@ func (w *writer) fail(err error) error {
 	w.turn.mu.Lock()
 	w.turn.endLocked(err)
 	w.breakLocked(err)
-	err = w.turn.ended
+	err = w.turn.ended()
 	w.turn.mu.Unlock()
 	w.up.onWriteFailed(err)
 	return err
@@ -644,7 +644,7 @@ func (w *writer) closeSent() bool {
 func (w *writer) forget() bool {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	if w.turn.taken || w.turn.open && w.turn.ended == nil {
+	if w.turn.taken || w.turn.open && w.turn.ended() == nil {
 		return false
 	}
 	w.deflate.forget()
@@ -793,8 +793,8 @@ func (w *writer) begin(mw *messageWriter) (before *messageWriter, err error) {
 	switch {
 	case w.stream != nil:
 		return w.stream, nil
-	case w.turn.ended != nil:
-		return nil, w.turn.ended
+	case w.turn.ended() != nil:
+		return nil, w.turn.ended()
 	}
 	w.stream = mw
 	return nil, nil
