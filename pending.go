@@ -465,10 +465,8 @@ func (w *writer) batchDeadlineLocked() time.Time {
 func (w *writer) wrote(n int) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	w.wroteLocked(n)
+	w.flying = max(w.flying-n, 0)
 }
-
-func (w *writer) wroteLocked(n int) { w.flying = max(w.flying-n, 0) }
 
 // landed ends the writing of a batch, of which n bytes were written last. last says
 // that a close frame was the end of it.

@@ -192,7 +192,70 @@ func (w *writer) message(ctx context.Context, opcode int, p []byte) error {
 	if isControl(opcode) {
 		return w.control(ctx, opcode, p, w.until())
 	}
-	return w.send(ctx, w.outgoing(opcode, p))
+	if ctx.Done() == nil && len(p) < smallMessage {
+		if done, err := w.sendPlain(opcode, p); done {
+			return err
+		}
+	}
+	return w.sendOutgoing(ctx, opcode, p)
+}
+
+//go:noinline
+func (w *writer) sendOutgoing(ctx context.Context, opcode int, p []byte) error {
+	m := w.outgoing(opcode, p)
+	return w.send(ctx, &m)
+}
+
+// sendPlain is send for the plainest case, in which it is done: a small message that
+// is not compressed, over a socket on which nobody else writes and nothing waits. It
+// takes so little of the stack that a goroutine which reads, calls a plain handler
+// and writes gets along with the smallest there is, half of the next.
+func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
+	if w.socket == nil || w.deflate.wants(opcode, len(p)) {
+		return false, nil
+	}
+	w.turn.mu.Lock()
+	if !w.idleLocked() || w.holding || w.deadline != 0 || w.armed != 0 || w.timeout != 0 {
+		w.turn.mu.Unlock()
+		return false, nil
+	}
+	w.turn.taken, w.joinable, w.replying = true, true, false
+	b := w.frameOf(opcode, p)
+	w.turn.mu.Unlock()
+	n, err := w.socket.write(b.b, true)
+	w.wire.Add(int64(n))
+	b.giveBack()
+	if err != nil {
+		err = w.fail(err)
+	}
+	w.turn.mu.Lock()
+	if err == nil && w.quietLocked() {
+		w.joinable, w.turn.taken = false, false
+		w.turn.mu.Unlock()
+		return true, nil
+	}
+	w.passOnLocked(true)
+	return true, err
+}
+
+// idleLocked reports whether a message may be sent at once, and nothing with it.
+func (w *writer) idleLocked() bool {
+	return !w.turn.taken && !w.turn.open && w.turn.ended == nil && !w.out.closed && w.quietLocked()
+}
+
+// quietLocked reports whether nobody waits, and nothing.
+func (w *writer) quietLocked() bool {
+	return w.front == nil && len(w.turn.queue()) == 0 && !w.owes() && (w.strain == nil || w.strain.settled == nil)
+}
+
+// frameOf returns a frame in memory that it borrows.
+//
+//go:noinline
+func (w *writer) frameOf(opcode int, p []byte) *buffer {
+	w.count(opcode, len(p))
+	b := borrowBuffer(maxHeader + len(p))
+	b.b = w.appendFrame(b.b, FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
+	return b
 }
 
 // outgoing returns p as a message to be sent.
@@ -221,7 +284,7 @@ func (w *writer) prepared(m outgoing) error {
 	if isControl(m.opcode) {
 		return w.control(context.Background(), m.opcode, m.p, w.until())
 	}
-	return w.send(context.Background(), m)
+	return w.send(context.Background(), &m)
 }
 
 // outgoingPrepared returns a message to be sent that is encoded already, in a plain
@@ -250,47 +313,53 @@ func (w *writer) admitLocked() (deadline time.Time, err error) {
 	return w.untilLocked(), nil
 }
 
-// send sends a message. A small one is left to whoever is writing.
-func (w *writer) send(ctx context.Context, m outgoing) error {
+// send sends a message. A small one is left to whoever is writing. This is the way of
+// most messages, and it is kept short: a goroutine that reads, calls a plain handler
+// and writes gets along with the smallest of stacks.
+func (w *writer) send(ctx context.Context, m *outgoing) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	small := len(m.p) < smallMessage
 	w.turn.mu.Lock()
 	deadline, err := w.admitLocked()
-	switch {
-	case err != nil:
+	if err != nil {
 		w.turn.mu.Unlock()
 		return err
-	case w.turn.open || !small:
-	case !w.turn.taken:
-		before := w.queued
-		w.enqueueLocked(&m)
-		if w.holding && w.queued < holdBytes {
-			w.startLocked()
-			return nil
-		}
-		w.turn.taken = true
-		return w.sendLocked(ctx, deadline, w.queued-before)
-	case w.joinsLocked(&m):
-		w.enqueueLocked(&m)
+	}
+	if w.turn.open || len(m.p) >= smallMessage || w.turn.taken && !w.joinsLocked(m) {
+		return w.sendInTurn(ctx, m, deadline)
+	}
+	before := w.queued
+	w.enqueueLocked(m)
+	switch {
+	case w.turn.taken:
 		w.turn.mu.Unlock()
 		return nil
+	case w.holding && w.queued < holdBytes:
+		w.startLocked()
+		return nil
 	}
+	w.turn.taken = true
+	return w.sendLocked(ctx, deadline, w.queued-before)
+}
+
+// sendInTurn sends a message in person, unless a small one is sent by somebody else
+// meanwhile. The caller has the mutex, which it gives up.
+func (w *writer) sendInTurn(ctx context.Context, m *outgoing, deadline time.Time) error {
 	f := flight{opcode: m.opcode, deadline: deadline, behind: w.turn.tryLocked(begin)}
 	if f.behind {
 		w.turn.mu.Unlock()
-	} else if sent, err := w.awaitTurnLocked(ctx, m, small, deadline); sent || err != nil {
+	} else if sent, err := w.awaitTurnLocked(ctx, *m, deadline); sent || err != nil {
 		return err
 	}
-	return w.perform(ctx, f, func() error { return w.writeMessage(&m) })
+	return w.perform(ctx, f, func() error { return w.writeMessage(m) })
 }
 
 // awaitTurnLocked waits for the turn to send m. sent says that somebody else has
 // sent it meanwhile. The caller has the mutex, which it gives up.
-func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, small bool, deadline time.Time) (sent bool, err error) {
+func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, deadline time.Time) (sent bool, err error) {
 	me := &waiter{want: begin}
-	if small {
+	if len(m.p) < smallMessage {
 		me.message = &m
 	}
 	err = w.turn.waitLocked(ctx, me, deadline)
@@ -303,7 +372,7 @@ func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, small bool, de
 // sendLocked writes what stands at the front, of which the last so many bytes are
 // the caller's own, and hands the turn on. The caller has the turn and the mutex,
 // which it gives up.
-func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) error {
+func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) (err error) {
 	w.joinable, w.replying = true, false
 	b := w.framesLocked(false)
 	if b == nil {
@@ -311,26 +380,29 @@ func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) er
 		return nil
 	}
 	w.flying = len(b.b) - own
-	err := w.armLocked(deadline)
-	w.turn.mu.Unlock()
-	if err == nil {
+	if err = w.armLocked(deadline); err == nil {
+		w.turn.mu.Unlock()
 		if ctx.Done() == nil {
 			err = w.write(b.b)
 		} else {
-			err = w.interruptible(ctx, func() error { return w.write(b.b) })
+			err = w.writeUntil(ctx, b.b)
 		}
+		w.turn.mu.Lock()
 	}
-	n := len(b.b)
 	b.giveBack()
-	if err != nil {
+	if err == nil {
+		w.flying = 0
+	} else {
+		w.turn.mu.Unlock()
 		err = w.fail(err)
-		w.release(true)
-		return err
+		w.turn.mu.Lock()
 	}
-	w.turn.mu.Lock()
-	w.wroteLocked(n)
 	w.passOnLocked(true)
-	return nil
+	return err
+}
+
+func (w *writer) writeUntil(ctx context.Context, b []byte) error {
+	return w.interruptible(ctx, func() error { return w.write(b) })
 }
 
 // writeMessage sends m as one frame, compressed if that makes it smaller. The
