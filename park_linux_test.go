@@ -88,13 +88,10 @@ func TestServeWaitsOnASmallStack(t *testing.T) {
 	for _, c := range cs {
 		go func() { done <- c.Serve(context.Background(), func(m Message) error { return nil }) }()
 	}
-	for _, c := range cs {
-		require.Eventually(t, func() bool {
-			c.keepalive.mu.Lock()
-			defer c.keepalive.mu.Unlock()
-			return c.keepalive.waiting != 0
-		}, 10*time.Second, time.Millisecond)
-	}
+	stacks := make([]byte, 4<<20)
+	require.Eventually(t, func() bool {
+		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "(*messageLoop).next(") == n
+	}, 10*time.Second, time.Millisecond)
 	after := liveHeap()
 	require.LessOrEqual(t, float64(after.StackInuse-before.StackInuse)/n, 3000.0)
 	for _, c := range cs {
