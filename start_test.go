@@ -73,7 +73,6 @@ type play struct {
 	c       *Conn
 	peer    *wstest.Peer
 	started bool // by Start
-	settled bool // the peer waits before it does anything
 	answer  func(m Message) error
 	done    <-chan error
 
