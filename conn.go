@@ -443,11 +443,21 @@ func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {
 // When ctx ends before the message began, the error is context.Cause(ctx) and
 // nothing is lost: reading may go on. Within a message the connection fails.
 func (c *Conn) ReadMessageContext(ctx context.Context, dst []byte) (messageType int, p []byte, err error) {
-	err = c.read(ctx, func() (err error) {
-		c.supersede()
+	// What c.read does, with less of the stack: many a goroutine spends its life here.
+	if err := c.readTurn.take(ctx, begin, time.Time{}); err != nil {
+		return -1, dst, err
+	}
+	defer c.readTurn.release()
+	if ctx.Err() != nil {
+		return -1, dst, context.Cause(ctx)
+	}
+	defer c.interruptible(ctx)()
+	c.supersede()
+	if err = c.r.arrive(); err == nil {
 		messageType, p, err = c.r.message(dst, c.wholeLimit())
-		return err
-	})
+	}
+	c.r.rest()
+	err = c.judge(ctx, err)
 	if messageType == 0 {
 		return -1, dst, err
 	}

@@ -196,6 +196,11 @@ func (r *reader) message(dst []byte, limit int64) (messageType int, p []byte, er
 	if err != nil {
 		return 0, dst, err
 	}
+	if messageType != 0 && dst == nil {
+		dst = make([]byte, len(p)) // with the copy one call, which takes less of the stack than appendAll
+		copy(dst, p)
+		return messageType, dst, nil
+	}
 	if messageType != 0 {
 		return messageType, appendAll(dst, p), nil
 	}
