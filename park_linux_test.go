@@ -65,8 +65,8 @@ func TestParkedIsSmall(t *testing.T) {
 	after := liveHeap()
 	objects := float64(after.HeapObjects-before.HeapObjects) / n
 	size := float64(after.HeapAlloc-before.HeapAlloc) / n
-	require.LessOrEqual(t, objects, 4.5)
-	require.LessOrEqual(t, size, 640.0)
+	require.LessOrEqual(t, objects, 3.5)
+	require.LessOrEqual(t, size, 580.0)
 	for _, c := range cs {
 		require.NoError(t, c.Close())
 	}
