@@ -53,23 +53,23 @@ func (c *Conn) endLocked() *ending {
 
 // over notes the first error that a direction can't recover from.
 func (c *Conn) over(cause error) {
-	var groups []*Group
 	c.mu.Lock()
 	end := c.endLocked()
-	if end.cause == nil {
+	first := end.cause == nil
+	if first {
 		end.cause = cause
-		if c.extras != nil && c.extras.ctx != nil {
-			c.extras.cancel(cause)
-		}
 	}
-	if c.extras != nil {
-		groups, c.extras.groups = c.extras.groups, nil
+	if x := c.extras; x != nil {
+		for _, g := range x.groups { // whoever comes here after us finds them left
+			g.remove(c)
+		}
+		x.groups = nil
+		if first && x.ctx != nil {
+			x.cancel(cause)
+		}
 	}
 	c.mu.Unlock()
 	c.idle.stop()
-	for _, g := range groups {
-		g.remove(c)
-	}
 }
 
 // joined notes that c is in g, and reports whether it may: it is not at its end.

@@ -34,7 +34,7 @@ const slowTime = time.Second
 // concurrently and must not be copied; a connection may be in many. Options.Group has
 // connections join at birth.
 type Group struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // comes behind that of a Conn
 	members map[*Conn]struct{}
 	ended   bool // Shutdown was called
 
