@@ -38,6 +38,7 @@ type ending struct {
 	cause     error       // why it does, nil while it is only about to
 	dead      error       // why we closed the network connection, or are about to; nil if we did not
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
+	vanished  bool        // and that because the peer ended its side without a close frame
 	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if the closing handshake takes too long
 }
@@ -110,8 +111,13 @@ func (c *Conn) closeSlow() {
 // onCloseSent is called when our close frame was sent.
 func (c *Conn) onCloseSent() { c.lingerIfDone() }
 
-// onWriteFailed is called when nothing can be sent any more.
-func (c *Conn) onWriteFailed(err error) { c.over(err) }
+// onWriteFailed is called when nothing can be sent any more. What the peer has sent
+// is still read, but not for ever: who is served and cannot be answered, nor told that
+// this is the end, would wait in vain.
+func (c *Conn) onWriteFailed(err error) {
+	c.over(err)
+	c.dropAfter(err)
+}
 
 // killed returns why we closed the network connection, nil if we did not.
 func (c *Conn) killed() error {
@@ -159,7 +165,9 @@ func (c *Conn) readFailed(err error) error {
 	}
 
 	c.mu.Lock()
-	c.endLocked().peerDone = true
+	end := c.endLocked()
+	end.peerDone = true
+	end.vanished = IsCloseError(err, CloseAbnormalClosure)
 	c.mu.Unlock()
 	if c.w.owing() {
 		c.dropAfter(err)
@@ -395,9 +403,21 @@ func (c *Conn) farewell(err error) {
 			code = broken.Code
 		}
 	}
+	if c.peerVanished() { // nobody is there to be told
+		_ = c.Close() // the outcome is err
+		return
+	}
 	// The outcome is err; whether the peer gets to hear of it is its affair.
 	_ = c.shutdown(context.Background(), code, reason, true)
 	_ = c.Close()
+}
+
+// peerVanished reports whether reading has ended since the peer did without a close
+// frame.
+func (c *Conn) peerVanished() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end != nil && c.end.vanished
 }
 
 // dropAfter has the network connection closed, for this cause, if the closing

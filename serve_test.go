@@ -680,3 +680,57 @@ func TestServeDoesNotHoldForLong(t *testing.T) {
 		})
 	})
 }
+
+// A peer that can't be written to any more is not served for ever, whatever it goes
+// on saying: what it has said so far is handed out.
+func TestServeEndsAfterAFailedWrite(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		var g Group
+		c, peer := scripted(t, overPipe, server, Options{WriteTimeout: time.Second, CloseTimeout: 2 * time.Second, Group: &g})
+		handled := 0
+		begun := time.Now()
+		served := soon(func() error {
+			return c.Serve(t.Context(), func(Message) error { handled++; return nil })
+		})
+		g.Broadcast(prepared(t, "nobody reads this"))
+		go func() {
+			for peer.SetWriteDeadline(time.Now().Add(time.Hour)) == nil {
+				if _, err := peer.Write(peer.Encode(textFrame("but I talk"))); err != nil {
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		require.ErrorIs(t, <-served, os.ErrDeadlineExceeded)
+		require.Equal(t, 3*time.Second, time.Since(begun).Round(time.Millisecond))
+		require.GreaterOrEqual(t, handled, 29)
+		require.Zero(t, g.Len())
+	})
+}
+
+// Who has ended its side without a close frame is not sent one.
+func TestServeAPeerThatVanishes(t *testing.T) {
+	noLeaks(t)
+	for _, server := range []bool{true, false} {
+		clientEnd, serverEnd := wstest.TCP(t)
+		near, far := serverEnd, clientEnd
+		if !server {
+			near, far = clientEnd, serverEnd
+		}
+		c := NewConn(near, Negotiated{Server: server}, Options{})
+		peer := wstest.NewServer(t, far)
+		if server {
+			peer = wstest.NewClient(t, far)
+		}
+		served := soon(func() error {
+			return c.Serve(t.Context(), func(m Message) error { return echoBack(c, m) })
+		})
+		peer.Send(textFrame("1"), textFrame("2"))
+		require.NoError(t, far.CloseWrite())
+		peer.Expect(textFrame("1"), textFrame("2"))
+		peer.ExpectEnd()
+		require.True(t, IsCloseError(<-served, CloseAbnormalClosure))
+		require.ErrorIs(t, c.WriteMessage(TextMessage, nil), net.ErrClosed)
+	}
+}
