@@ -559,10 +559,13 @@ func (mr *messageReader) Read(p []byte) (n int, err error) {
 // more than 64 KiB wait so; Serve holds messages back in the same way. An error of the
 // network then comes back from the next write, from Flush, or from Close.
 //
-// The errors are: ErrCloseSent, after a close frame was sent; one that matches
-// os.ErrDeadlineExceeded, after the time of SetWriteDeadline or
-// Options.WriteTimeout; one that matches net.ErrClosed, after Close; and those
-// of the network connection. An error stays, unless it is a timeout and nothing
+// The errors are: ErrCloseSent, after a close frame was sent, by the program or in
+// answer to the peer's; one that matches os.ErrDeadlineExceeded, after the time of
+// SetWriteDeadline or Options.WriteTimeout; one that matches net.ErrClosed, after
+// Close; those of the network connection; and one for a message type that there is
+// not, or too long a control frame. Which of them a writer gets when the connection
+// ends under it is a matter of chance: context.Cause(c.Context()) tells why it ended.
+// An error stays, unless it is a timeout and nothing
 // of the message was sent, because others were writing or had an unfinished
 // message open. Without a deadline a message waits 5 s for such a one. (If it
 // waited for a pong that the peer has not read for a second, the writing side
@@ -611,6 +614,10 @@ func (c *Conn) TryWritePreparedMessage(pm *PreparedMessage) error {
 // holds back until it has handled what else has come, and those of TryWriteMessage.
 // It does not concern the buffer of an open NextWriter, whose end it waits for if
 // messages are queued behind it.
+//
+// It waits no longer than the write deadline or Options.WriteTimeout allow, as they
+// were when it was called, and for ever if there is neither and the peer does not read;
+// what is left then stays queued.
 //
 // It returns why something accepted was not sent, or will not be: the error that the
 // next WriteMessage returns. After a close frame, which goes last, it is nil.

@@ -144,7 +144,10 @@
 //
 // # Closing
 //
-// Shutdown performs the closing handshake and Close drops the connection. The
+// Shutdown performs the closing handshake and Close drops the connection. A server
+// that stops calls http.Server.Shutdown, which knows nothing of connections that were
+// upgraded, and then Group.Shutdown; the request's context, which Serve is mostly given,
+// ends at neither, but with http.Server.BaseContext. The
 // states that the WebSocket of browsers knows are these:
 //
 //	CONNECTING  while Dial, or Upgrade, has not returned

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"time"
@@ -358,15 +359,18 @@ func ExamplePreparedMessage() {
 	// to all
 }
 
-// Compression with context takeover, and what the other end made of it.
 // A chat room: whatever one says goes to all, and nobody is held up by a slow one.
 func ExampleGroup() {
-	var room websocket.Group
+	var (
+		room   websocket.Group
+		served sync.WaitGroup
+	)
 	upgrader := websocket.Upgrader{Options: websocket.Options{
 		Group:        &room,
 		SlowConsumer: websocket.CloseSlow,
+		WriteTimeout: 10 * time.Second,
 	}}
-	server := &http.Server{Handler: upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+	chat := upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
 		return c.Serve(r.Context(), func(m websocket.Message) error {
 			pm, err := websocket.NewPreparedMessage(m.Type, m.Data)
 			if err == nil {
@@ -374,19 +378,39 @@ func ExampleGroup() {
 			}
 			return err
 		})
-	})}
-
-	// When the server stops, it takes leave of everybody.
-	server.RegisterOnShutdown(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = room.Shutdown(ctx, websocket.CloseGoingAway, "back in a minute")
 	})
+	server := &http.Server{Addr: "localhost:8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		defer served.Done()
+		chat.ServeHTTP(w, r)
+	})}
+	go func() { log.Print(server.ListenAndServe()) }()
+
+	// On a signal it takes no more connections, then takes leave of all, and waits for
+	// their handlers.
+	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	<-signals.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = server.Shutdown(ctx)
+	_ = room.Shutdown(ctx, websocket.CloseGoingAway, "back in a minute")
+	served.Wait()
 }
 
 // A ticker that would rather skip a value than wait for a slow client.
 func ExampleConn_TryWriteMessage() {
 	var c *websocket.Conn // from Dial or Upgrade
+
+	// Somebody has to read, or nobody notices that the client closes.
+	go func() {
+		for _, err := range c.Messages(context.Background()) {
+			if err != nil {
+				log.Print(err)
+			}
+		}
+		_ = c.Close()
+	}()
 	for range time.Tick(time.Second) {
 		err := c.TryWriteMessage(websocket.TextMessage, []byte(time.Now().String()))
 		if err == websocket.ErrWriteQueueFull {
@@ -400,7 +424,8 @@ func ExampleConn_TryWriteMessage() {
 
 // Many small messages, and then the certainty that the network has them all.
 func ExampleConn_Flush() {
-	var c *websocket.Conn // from Dial or Upgrade
+	var c *websocket.Conn                                    // from Dial or Upgrade
+	_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second)) // for Flush too
 	for i := range 1000 {
 		if err := c.TryWriteMessage(websocket.TextMessage, fmt.Append(nil, i)); err != nil {
 			log.Print(err)
@@ -419,6 +444,7 @@ func ExampleConn_Stats() {
 		s.MessagesWritten, s.WireWritten, s.Queued, s.Dropped, s.RTT)
 }
 
+// Compression with context takeover, and what the other end made of it.
 func ExampleCompression() {
 	squeeze := websocket.Options{Compression: &websocket.Compression{}}
 	upgrader := websocket.Upgrader{Options: squeeze}

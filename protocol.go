@@ -14,7 +14,9 @@ import "errors"
 
 // ErrCloseSent is returned by writes after a close frame was sent: "The
 // application MUST NOT send any more data frames after sending a Close frame"
-// (RFC 6455, section 5.5.1). Reads go on until the peer's close frame comes.
+// (RFC 6455, section 5.5.1). Reads go on until the peer's close frame comes. It is also
+// what a writer sees when the peer has closed: the answer to its close frame is sent by
+// whoever reads. context.Cause of Conn.Context tells why the connection ended.
 var ErrCloseSent = errors.New("websocket: close sent")
 
 const (

@@ -70,15 +70,18 @@ func (c *Conn) readPooled(ctx context.Context) (messageType int, lent *buffer, e
 // goes out at once.
 //
 // Serve returns nil when the peer closed the connection with CloseNormalClosure
-// or CloseGoingAway, or when it was ended from here by Close or by a Shutdown that
-// the peer answered; the error of handle; context.Cause(ctx); or the error of
-// ReadMessage.
+// or CloseGoingAway, or when it was ended from here by Close, or by a Shutdown that
+// the peer answered or whose close frame could not be sent; the error of handle;
+// context.Cause(ctx); or the error of ReadMessage. After a write that failed for
+// good, with nobody there to take it to heart, messages go on for no longer than
+// Options.CloseTimeout, and then that is the error.
 //
 // The close frame that it sends, unless one was sent before: CloseGoingAway when
 // ctx ended; the code and text of a *CloseError and the code of a *ProtocolError
 // that handle returned (or CloseInternalServerErr if the code may not be sent);
-// CloseInternalServerErr, with no reason, for other errors of handle, and when it
-// panics.
+// CloseInternalServerErr, with no reason, for other errors of handle, for those of
+// reading that are not the peer's fault, and when handle panics. A peer that ended its
+// side without a close frame is sent none.
 func (c *Conn) Serve(ctx context.Context, handle func(m Message) error) error {
 	l := newLoop(c, ctx, handle)
 	l.serve()

@@ -694,18 +694,19 @@ func TestServeEndsAfterAFailedWrite(t *testing.T) {
 			return c.Serve(t.Context(), func(Message) error { handled++; return nil })
 		})
 		g.Broadcast(prepared(t, "nobody reads this"))
-		go func() {
-			for peer.SetWriteDeadline(time.Now().Add(time.Hour)) == nil {
+		talked := soon(func() error {
+			for {
 				if _, err := peer.Write(peer.Encode(textFrame("but I talk"))); err != nil {
-					return
+					return err
 				}
 				time.Sleep(100 * time.Millisecond)
 			}
-		}()
+		})
 		require.ErrorIs(t, <-served, os.ErrDeadlineExceeded)
 		require.Equal(t, 3*time.Second, time.Since(begun).Round(time.Millisecond))
 		require.GreaterOrEqual(t, handled, 29)
 		require.Zero(t, g.Len())
+		require.Error(t, <-talked)
 	})
 }
 

@@ -102,6 +102,9 @@ func (r *results) bars(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "\nWhat is to be reached, by the least time of the processor of all rounds\n\n"+
 		"| | bar | measured | | ours | compared with |\n|---|---|--:|---|--:|--:|\n")
+	if len(r.all[line{"PingPong/200x512B/duplexkit-serve", "cpu-ns/op"}]) == 1 {
+		defer b.WriteString("\nThat was one round: it shows that everything works, and not how well.\n")
+	}
 	for _, bar := range allBars {
 		ratio, verdict, ours, other := bar.judge(r)
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", bar.what, bar.goal, ratio, verdict, ours, other)
@@ -144,6 +147,14 @@ func (p pick) form(figure float64, column string) string {
 
 // least returns the least figure of p's columns, NaN if there is none, and whose it is.
 func (r *results) least(p pick) (figure float64, column string) {
+	if figure, column = r.leastOf(p); math.IsNaN(figure) && strings.HasPrefix(p.name, "Idle/") {
+		p.name = "Idle/2000" // a quick run has fewer
+		figure, column = r.leastOf(p)
+	}
+	return figure, column
+}
+
+func (r *results) leastOf(p pick) (figure float64, column string) {
 	if p.columns == nil {
 		return r.all[line{p.name, p.unit}].least(), ""
 	}
