@@ -50,7 +50,7 @@ func (buf *buffer) withRoom(n int) *buffer {
 	if cap(buf.b)-len(buf.b) >= n && !buf.shared {
 		return buf
 	}
-	larger := borrowBuffer(len(buf.b) + n)
+	larger := borrowBuffer(max(len(buf.b)+n, 2*len(buf.b)))
 	larger.b = append(larger.b, buf.b...)
 	buf.giveBack()
 	return larger

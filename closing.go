@@ -38,6 +38,7 @@ type ending struct {
 	cause     error       // why it does, nil while it is only about to
 	dead      error       // why we closed the network connection, or are about to; nil if we did not
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
+	closed    bool        // the program has called Close
 	vanished  bool        // and that because the peer ended its side without a close frame
 	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if the closing handshake takes too long
@@ -73,34 +74,13 @@ func (c *Conn) over(cause error) {
 	c.idle.stop()
 }
 
-// joined notes that c is in g, and reports whether it may: it is not at its end.
-func (c *Conn) joined(g *Group) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.end != nil && c.end.cause != nil {
-		return false
-	}
-	x := c.extrasLocked()
-	x.groups = append(x.groups, g)
-	return true
-}
-
-// left notes that c is in g no more.
-func (c *Conn) left(g *Group) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if x := c.extras; x != nil {
-		x.groups = slices.DeleteFunc(x.groups, func(other *Group) bool { return other == g })
-	}
-}
-
 // errSlow is why a connection ends whose peer does not keep up with broadcasts.
 var errSlow = fmt.Errorf("websocket: peer reads too slowly: %w", ErrWriteQueueFull)
 
 // closeSlow drops what is queued and takes leave of a peer that does not read.
 func (c *Conn) closeSlow() {
 	c.over(errSlow)
-	c.w.discard()
+	c.w.discard(errSlow)
 	go func() {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), slowTime, errSlow)
 		defer cancel()
@@ -190,9 +170,14 @@ func (c *Conn) readFailed(err error) error {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	end := c.endLocked()
+	again := end.closed
+	end.closed = true
 	if end.dead != nil {
 		c.mu.Unlock()
-		return nil
+		if again {
+			return nil
+		}
+		return c.w.dropped() // we have closed it, and the program does not know yet what that cost
 	}
 	end.dead = errClosed
 	if end.drop != nil {
@@ -407,8 +392,14 @@ func (c *Conn) farewell(err error) {
 		_ = c.Close() // the outcome is err
 		return
 	}
+	ctx := context.Background()
+	if err == errPanicked { // and the panic waits for us
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, min(closePatience, c.closeTimeout.duration()))
+		defer cancel()
+	}
 	// The outcome is err; whether the peer gets to hear of it is its affair.
-	_ = c.shutdown(context.Background(), code, reason, true)
+	_ = c.shutdown(ctx, code, reason, true)
 	_ = c.Close()
 }
 

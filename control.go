@@ -151,7 +151,7 @@ func (c *Conn) WriteControl(messageType int, data []byte, deadline time.Time) er
 	if err := checkOutgoing(messageType, len(data)); err != nil {
 		return err
 	}
-	return c.w.control(context.Background(), messageType, data, deadline)
+	return c.w.control(context.Background(), messageType, data, onOurClock(deadline))
 }
 
 // expectPong returns the payload of a new ping and a channel for the time of its

@@ -108,7 +108,8 @@
 // Start is Serve for servers with a great many connections of which few are active
 // at any time. It returns at once. While a connection waits for its next message it
 // is parked, on Linux and over plain TCP or Unix sockets: then it has no goroutine,
-// no stack and no buffer. A message wakes it, and a goroutine runs the handler.
+// no stack and no buffer. A message wakes it, and a goroutine reads it and runs the
+// handler; for a peer that sends half a frame that goroutine waits.
 //
 //	http.Handle("/echo", upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
 //		c.Start(func(m websocket.Message) error {

@@ -21,7 +21,8 @@ const (
 	DropMessage SlowConsumer = iota
 
 	// CloseSlow drops all that is queued for the connection and closes it, with
-	// CloseTryAgainLater if the peer takes that within a second.
+	// CloseTryAgainLater if the peer takes that within a second. Writes return an error
+	// that matches ErrWriteQueueFull from then on.
 	CloseSlow
 )
 
@@ -34,7 +35,7 @@ const slowTime = time.Second
 // concurrently and must not be copied; a connection may be in many. Options.Group has
 // connections join at birth.
 type Group struct {
-	mu      sync.Mutex // comes behind that of a Conn
+	mu      sync.Mutex // taken while that of a Conn is had, and never the other way round
 	members map[*Conn]struct{}
 	ended   bool // Shutdown was called
 
@@ -45,38 +46,47 @@ type Group struct {
 // Add adds c. Adding it twice is adding it once, a connection at its end is not added,
 // and after Shutdown c is closed with CloseGoingAway.
 func (g *Group) Add(c *Conn) {
-	g.mu.Lock()
-	if g.ended {
-		g.mu.Unlock()
+	if !g.add(c) {
 		go func() { _ = c.Shutdown(context.Background(), CloseGoingAway, "") }() // nobody is there to be told
-		return
 	}
-	_, known := g.members[c]
-	if !known {
-		if g.members == nil {
-			g.members = make(map[*Conn]struct{})
-		}
-		g.members[c] = struct{}{}
+}
+
+// add reports whether anybody may still be added.
+func (g *Group) add(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return false
 	}
-	g.mu.Unlock()
-	if !known && !c.joined(g) {
-		g.remove(c)
+	if _, known := g.members[c]; known || c.end != nil && c.end.cause != nil {
+		return true
 	}
+	if g.members == nil {
+		g.members = make(map[*Conn]struct{})
+	}
+	g.members[c] = struct{}{}
+	x := c.extrasLocked()
+	x.groups = append(x.groups, g)
+	return true
 }
 
 // Remove removes c, which stays open.
 func (g *Group) Remove(c *Conn) {
-	if g.remove(c) {
-		c.left(g)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.remove(c)
+	if x := c.extras; x != nil {
+		x.groups = slices.DeleteFunc(x.groups, func(other *Group) bool { return other == g })
 	}
 }
 
-func (g *Group) remove(c *Conn) (known bool) {
+// remove is for who has the mutex of c.
+func (g *Group) remove(c *Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, known = g.members[c]
 	delete(g.members, c)
-	return known
 }
 
 // Len returns the number of connections.
@@ -110,14 +120,24 @@ func (g *Group) snapshot() []*Conn {
 // (Options.WriteQueue) is treated as its Options.SlowConsumer says; one that cannot be
 // written to any more is passed over. Several Broadcasts at once reach every
 // connection in the same order.
+//
+// A message larger than Options.WriteQueue has room on no connection, which is no fault
+// of the peer: it is dropped, and counted. A close frame is sent behind what is queued,
+// and is the last; Shutdown is the better farewell.
 func (g *Group) Broadcast(pm *PreparedMessage) {
+	if pm.messageType == CloseMessage {
+		for _, c := range g.snapshot() {
+			_ = c.TryWritePreparedMessage(pm) // a connection that is closing already has its own
+		}
+		return
+	}
 	var slow []*Conn
 	g.mu.Lock()
 	for c := range g.members {
 		due, err := c.w.post(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 		if due {
 			g.due = append(g.due, c)
-		} else if err == ErrWriteQueueFull && c.leaveSlow {
+		} else if err == ErrWriteQueueFull && c.leaveSlow && len(pm.plain.payload()) <= c.w.limit {
 			slow = append(slow, c)
 		}
 	}
@@ -161,7 +181,8 @@ func (g *Group) flush() {
 // Shutdown takes leave of all connections with Conn.Shutdown, by the code and the
 // reason, and returns when all are closed. Handlers of Serve and Start, and the done of
 // Start, may still be running then: a program that is about to exit waits for them by
-// means of its own, a sync.WaitGroup say. http.Server.Shutdown knows nothing of
+// means of its own, a sync.WaitGroup say. It must not be called within such a handler, for
+// it would wait for itself. http.Server.Shutdown knows nothing of
 // connections that were upgraded; call this one after it. Connections that are added later are closed
 // too. Code 0 is CloseGoingAway. The farewells are spread a little, lest all peers
 // come back in the same instant, and bounded as Conn.Shutdown is: by ctx or, if it has

@@ -54,6 +54,7 @@ type strain struct {
 	since   time.Time     // when replying began
 	hang    *time.Timer   // sends what is held if the program hangs
 	lost    error         // why frames were dropped that had been accepted, nil if none were
+	refused error         // why no message is accepted any more, though this direction has not ended; nil while they are
 	latest  time.Time     // when all has to be sent, since the connection is being closed; zero for any time
 	settled chan struct{} // closed when nobody has the turn any more; nil if nobody waits for that
 	dropped int64         // messages for which the queue had no room
@@ -73,6 +74,13 @@ func (w *writer) owes() bool {
 }
 
 func (w *writer) owesClose() bool { return w.strain != nil && w.strain.owed.echo != nil }
+
+// lose notes that frames are dropped that had been accepted. The first reason counts.
+func (w *writer) lose(err error) {
+	if st := w.strained(); st.lost == nil {
+		st.lost = err
+	}
+}
 
 // lost returns why frames were dropped that had been accepted, nil if none were.
 func (w *writer) lost() error {
@@ -100,7 +108,7 @@ type outgoing struct {
 // size returns how many bytes its frame has at most, or may take on the way.
 func (m *outgoing) size() int { return maxHeader + len(m.p) + 32 }
 
-// tail returns memory for n bytes more at the end of all that waits.
+// tailLocked returns memory for n bytes more at the end of all that waits.
 func (w *writer) tailLocked(n int) *buffer {
 	at := &w.front
 	if last := len(w.turn.queue()) - 1; last >= 0 {
@@ -235,17 +243,21 @@ func (w *writer) flushPosted() {
 	w.passOnLocked(false)
 }
 
-// discard drops what is queued.
-func (w *writer) discard() {
+// discard drops what is queued, and lets nothing more be queued but a close frame.
+func (w *writer) discard(err error) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	w.discardLocked(ErrWriteQueueFull)
+	w.strained().refused = err
+	w.discardLocked(err)
 }
 
 // tryClose sends a close frame behind all that was accepted.
 func (w *writer) tryClose(p []byte) error {
 	w.turn.mu.Lock()
 	_, err := w.admitLocked()
+	if err == nil && w.owesClose() {
+		err = ErrCloseSent // the one that we owe goes first
+	}
 	w.turn.mu.Unlock()
 	if err == nil {
 		w.reply(CloseMessage, p)
@@ -270,7 +282,7 @@ func (w *writer) tryLocked(m *outgoing) error {
 // startLocked has the queue sent without blocking, unless somebody is writing, or
 // writes are held. It gives the mutex up.
 func (w *writer) startLocked() {
-	if w.holding && w.queued < holdBytes && !w.turn.taken {
+	if w.holding && w.queued < holdBytes && !w.turn.taken && !w.turn.open {
 		w.heldLocked()
 		w.turn.mu.Unlock()
 		return
@@ -315,7 +327,6 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 	}
 	if w.front != nil {
 		b, w.front = w.front, nil
-		w.unheldLocked()
 	}
 	queue := w.turn.queue()
 	kept := queue[:0]
@@ -350,6 +361,7 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 	w.turn.setQueue(kept)
 	if b != nil {
 		w.queued -= len(b.b)
+		w.unheldLocked()
 	}
 	return b
 }
@@ -549,17 +561,19 @@ func (w *writer) flush() error {
 	case w.turn.ended() != nil:
 		defer w.turn.mu.Unlock()
 		return w.turn.ended()
-	case !w.turn.taken && w.queued == 0:
+	case w.queued+w.flying == 0:
 		w.turn.mu.Unlock()
 		return nil
 	}
 	deadline := w.untilLocked()
-	if w.turn.tryLocked(begin) {
+	if len(w.turn.queue()) == 0 && w.turn.tryLocked(begin) {
 		return w.sendLocked(context.Background(), deadline, 0)
 	}
-	if err := w.turn.waitLocked(context.Background(), &waiter{want: begin}, deadline); err != nil {
+	if err := w.waitLocked(context.Background(), &waiter{want: begin}, deadline); err != nil {
 		if err == ErrCloseSent {
-			return nil
+			w.turn.mu.Lock()
+			defer w.turn.mu.Unlock()
+			return w.lost()
 		}
 		return err
 	}
@@ -660,32 +674,38 @@ func (w *writer) settle(err error, deadline time.Time) error {
 	}
 	w.strained().latest = deadline
 	w.hurryLocked(deadline)
+	if w.strain.settled == nil {
+		w.strain.settled = make(chan struct{})
+	}
+	settled := w.strain.settled
 	if !w.turn.taken {
-		w.turn.taken = true
-		w.joinable = true
+		w.turn.taken, w.joinable = true, true
 		if b, last := w.nextLocked(true); b != nil {
 			_ = w.armLocked(w.batchDeadlineLocked()) // the write fails too
 			w.turn.mu.Unlock()
-			w.drain(b, 0, last)
+			go w.drain(b, 0, last)
 		} else {
 			w.handOnLocked()
 		}
 	} else {
-		if w.strain.settled == nil {
-			w.strain.settled = make(chan struct{})
-		}
-		settled := w.strain.settled
 		w.turn.mu.Unlock()
-		patience := time.NewTimer(time.Until(deadline)) // the network connection may not know deadlines
-		defer patience.Stop()
-		select {
-		case <-settled:
-		case <-patience.C:
-		}
+	}
+	patience := time.NewTimer(time.Until(deadline)) // the network connection may not know deadlines
+	defer patience.Stop()
+	select {
+	case <-settled:
+	case <-patience.C:
 	}
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
 	w.breakLocked(errDropped)
+	return w.lost()
+}
+
+// dropped returns why frames were dropped that had been accepted, nil if none were.
+func (w *writer) dropped() error {
+	w.turn.mu.Lock()
+	defer w.turn.mu.Unlock()
 	return w.lost()
 }
 
@@ -700,8 +720,8 @@ func (w *writer) stop(err error) {
 // breakLocked drops what was accepted, since it can't be sent.
 func (w *writer) breakLocked(err error) {
 	w.broken = true
-	if w.flying > 0 && !w.replying && w.lost() == nil {
-		w.strained().lost = err
+	if w.flying > 0 && !w.replying {
+		w.lose(err)
 	}
 	w.flying = 0
 	if w.strain != nil {
@@ -712,8 +732,8 @@ func (w *writer) breakLocked(err error) {
 
 // discardLocked drops what is queued.
 func (w *writer) discardLocked(err error) {
-	if w.queued > 0 && w.lost() == nil {
-		w.strained().lost = err
+	if w.queued > 0 {
+		w.lose(err)
 	}
 	w.queued = 0
 	if w.front != nil {

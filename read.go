@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/duplexkit/websocket/internal/sock"
 	"github.com/duplexkit/websocket/internal/utf8"
 	"github.com/duplexkit/websocket/internal/xor"
 )
@@ -58,6 +59,7 @@ type reader struct {
 	dropping bool  // what is to come of the message is discarded
 	hasty    bool  // between messages nobody waits for the socket: errDry
 	drained  bool  // the last hasty read took all that the socket had
+	vain     uint8 // hasty reads in a row for which the socket had nothing
 	in       inbound
 }
 
@@ -818,6 +820,11 @@ func (r *reader) wake(s *socket) error {
 	}
 	lent, n, err := s.read(int(r.size), nil, !r.hasty)
 	r.up.afterWait(n)
+	if err == errDry {
+		r.vain++
+		return err
+	}
+	r.vain = 0
 	if err != nil {
 		return err
 	}
@@ -825,7 +832,7 @@ func (r *reader) wake(s *socket) error {
 		lent.giveBack()
 		return brokenOff()
 	}
-	r.drained = r.hasty && n < int(r.size)
+	r.drained = r.hasty && n < min(int(r.size), sock.MaxSize)
 	r.borrowed(lent, n)
 	r.newWire += n
 	return nil

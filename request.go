@@ -146,7 +146,7 @@ func parseAny(p []byte, from net.Addr) (*http.Request, error) {
 	if r.ProtoMajor != 1 {
 		return nil, refuse(http.StatusHTTPVersionNotSupported, "%s on an HTTP/1.1 connection", r.Proto)
 	}
-	r.RemoteAddr = from.String()
+	r.RemoteAddr = string(appendAddr(nil, from))
 	return r, nil
 }
 
@@ -221,6 +221,9 @@ func appendAddr(dst []byte, addr net.Addr) []byte {
 		if ap := tcp.AddrPort(); ap.IsValid() {
 			return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).AppendTo(dst)
 		}
+	}
+	if addr == nil { // of a socket whose peer is gone already
+		return dst
 	}
 	return append(dst, addr.String()...)
 }

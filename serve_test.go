@@ -735,3 +735,20 @@ func TestServeAPeerThatVanishes(t *testing.T) {
 		require.ErrorIs(t, c.WriteMessage(TextMessage, nil), net.ErrClosed)
 	}
 }
+
+// The peer of a handler that panics is told, but the panic does not wait for the peer.
+func TestServePanicIsPrompt(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		panicked := soon(func() (reason any) {
+			defer func() { reason = recover() }()
+			return c.Serve(t.Context(), func(Message) error { panic("why") })
+		})
+		peer.Send(textFrame("Hello"))
+		begun := time.Now()
+		peer.ExpectClose(CloseInternalServerErr)
+		require.Equal(t, "why", <-panicked)
+		require.LessOrEqual(t, time.Since(begun), closePatience)
+	})
+}

@@ -12,8 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/duplexkit/websocket/internal/sock"
 	"github.com/duplexkit/websocket/internal/wstest"
 )
+
+func newSocket(nc net.Conn) *socket { return &socket{nc: nc, raw: sock.Raw(nc)} }
 
 // fill writes to a socket whose other end does not read until it takes no more,
 // and returns how much it took.

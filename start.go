@@ -26,13 +26,15 @@ import (
 // it may be nil.
 //
 // On Linux a connection over plain TCP or a Unix socket needs neither a goroutine
-// nor a buffer while it waits. Elsewhere, and over TLS, Start is a goroutine that
-// runs Serve.
+// nor a buffer while it waits for the next message. Once a frame has begun a goroutine
+// waits for the rest: where peers may mean harm, SetReadDeadline or PingInterval bound
+// that. Elsewhere, and over TLS, Start is a goroutine that runs Serve.
 //
 // What is said of Serve's handle counts here too: m.Data is lent to it until it
 // returns; it may write to the connection, and Close or Shutdown it, but not read
 // from it. It may take its time, other connections do not wait for it. A panic in
-// it ends the program, like any on a goroutine of its own.
+// it ends the program, like any on a goroutine of its own; before, the peer is told,
+// which takes a second at most, and done runs.
 //
 // The connection lives on, and is not garbage, until it ends. End it by Close or
 // Shutdown: a Close of NetConn alone may go unnoticed. While another read is in
@@ -124,17 +126,23 @@ func (s *started) run() {
 	for r.hasty = true; ; r.hasty = false { // what can't be parked waits here
 		l.err, l.outcome = errPanicked, errPanicked
 		for l.next() && l.hand() && l.goesOn() {
+			r.hasty = true // it may be possible to park now
 		}
 		s.c.w.hold(false)
 		if l.err != errDry {
 			return
 		}
-		if parked = s.park(); parked {
+		if parked = r.vain < maxVain && s.park(); parked {
+			*l = messageLoop{}
 			loops.Put(l)
 			return // and s may be in other hands already
 		}
 	}
 }
+
+// maxVain is how often in a row a loop is woken and finds nothing to read, before it
+// waits in a goroutine: something else keeps the socket ready, as its error queue does.
+const maxVain = 3
 
 // release hands the read turn on.
 func (s *started) release() {
@@ -264,6 +272,9 @@ func takeWork() *started {
 	s := waiting.first
 	if s != nil {
 		waiting.first, s.next = s.next, nil
+		if waiting.first == nil {
+			waiting.last = nil // lest it be kept
+		}
 	}
 	return s
 }

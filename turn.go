@@ -13,7 +13,7 @@ import (
 // a message lies open on the wire, half sent, those who would begin another
 // stand back for those who would not.
 //
-// The mutex is held for a few instructions, never during I/O.
+// The mutex is never held during I/O. A writer encodes what it queues under it.
 type turn struct {
 	mu    sync.Mutex
 	taken bool   // somebody has the turn
@@ -136,10 +136,19 @@ func (t *turn) take(ctx context.Context, want purpose, deadline time.Time) error
 // waitLocked lets me wait for the turn as take does. The caller has the mutex,
 // which it gives up.
 func (t *turn) waitLocked(ctx context.Context, me *waiter, deadline time.Time) error {
+	t.enlistLocked(me)
+	t.mu.Unlock()
+	return t.await(ctx, me, deadline)
+}
+
+// enlistLocked puts me at the end of the queue.
+func (t *turn) enlistLocked(me *waiter) {
 	me.given = make(chan struct{})
 	t.setQueue(append(t.queue(), me))
-	t.mu.Unlock()
+}
 
+// await waits for what enlistLocked has asked for.
+func (t *turn) await(ctx context.Context, me *waiter, deadline time.Time) error {
 	patience := openPatience
 	if !deadline.IsZero() {
 		patience = time.Until(deadline)
@@ -211,13 +220,6 @@ func (t *turn) releaseLocked() (given bool) {
 // awaitedLocked reports whether somebody waits in person who may have the turn.
 func (t *turn) awaitedLocked() bool {
 	return slices.ContainsFunc(t.queue(), func(w *waiter) bool { return w.frames == nil && !(t.open && w.want == begin) })
-}
-
-// setOpen notes whether a message lies open; who has the turn calls it.
-func (t *turn) setOpen(open bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open = open
 }
 
 // end is endLocked for who has not the mutex.

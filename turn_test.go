@@ -15,6 +15,12 @@ import (
 
 var never = time.Time{}
 
+func (t *turn) setOpen(open bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open = open
+}
+
 // queueUp starts a goroutine that takes the turn, and returns when it waits for
 // it. The channel brings what take returned.
 func queueUp(ctx context.Context, tn *turn, want purpose, deadline time.Time) <-chan error {

@@ -16,9 +16,9 @@ import (
 )
 
 // This file holds one direction of a connection: what we send. From top to
-// bottom: the writer and its state; whole messages; control frames; the control
-// frames that we owe the peer and that nobody waits for; frames and the bytes
-// on the wire; at the end messageWriter, a message written piece by piece.
+// bottom: the writer and its state; whole messages; control frames; deadlines and the
+// end; frames and the bytes on the wire; at the end messageWriter, a message written
+// piece by piece. What is accepted and sent later is in pending.go.
 
 var (
 	errWriteClosed    = errors.New("websocket: write closed")
@@ -98,6 +98,16 @@ func momentOf(t time.Time) moment {
 	return 1
 }
 
+// onOurClock returns a time of the program's as one that is read on the clock that no
+// one sets, which it may not be: one that was parsed or rounded is not.
+func onOurClock(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	now := time.Now()
+	return now.Add(t.Sub(now))
+}
+
 func (m moment) time() time.Time {
 	if m == 0 {
 		return time.Time{}
@@ -111,7 +121,7 @@ type writes interface {
 	onWriteFailed(error) // the network took no more
 }
 
-// writeStats are what was sent, and what was not.
+// writeStats are what was sent.
 type writeStats struct{ messages, payload int64 }
 
 // defaultWriteQueue is the size of the queue where Options.WriteQueue is 0, in bytes.
@@ -122,7 +132,7 @@ const defaultWriteQueue = 1 << 20
 func (w *writer) setDeadline(t time.Time) {
 	w.turn.mu.Lock()
 	defer w.turn.mu.Unlock()
-	w.deadline = momentOf(t)
+	w.deadline = momentOf(onOurClock(t))
 }
 
 // until returns the time by which a message that begins now must be written.
@@ -306,6 +316,8 @@ func (w *writer) admitLocked() (deadline time.Time, err error) {
 		return deadline, w.turn.ended()
 	case w.out.closed:
 		return deadline, ErrCloseSent // it is on its way
+	case w.strain != nil && w.strain.refused != nil:
+		return deadline, w.strain.refused
 	case w.deadline != 0 && momentOf(time.Now()) >= w.deadline:
 		return deadline, errTurnTimeout
 	}
@@ -325,7 +337,7 @@ func (w *writer) send(ctx context.Context, m *outgoing) error {
 		w.turn.mu.Unlock()
 		return err
 	}
-	if w.turn.open || len(m.p) >= smallMessage || w.turn.taken && !w.joinsLocked(m) {
+	if w.turn.open || len(m.p) >= smallMessage || w.turn.taken && !w.joinsLocked(m) || !w.turn.taken && len(w.turn.queue()) > 0 {
 		return w.sendInTurn(ctx, m, deadline)
 	}
 	before := w.queued
@@ -345,13 +357,29 @@ func (w *writer) send(ctx context.Context, m *outgoing) error {
 // sendInTurn sends a message in person, unless a small one is sent by somebody else
 // meanwhile. The caller has the mutex, which it gives up.
 func (w *writer) sendInTurn(ctx context.Context, m *outgoing, deadline time.Time) error {
-	f := flight{opcode: m.opcode, deadline: deadline, behind: w.turn.tryLocked(begin)}
-	if f.behind {
+	if w.takesAtOnceLocked(begin) {
 		w.turn.mu.Unlock()
 	} else if sent, err := w.awaitTurnLocked(ctx, *m, deadline); sent || err != nil {
 		return err
 	}
-	return w.perform(ctx, f, func() error { return w.writeMessage(m) })
+	return w.perform(ctx, flight{opcode: m.opcode, deadline: deadline}, func() error { return w.writeMessage(m) })
+}
+
+// takesAtOnceLocked takes the turn if nobody has it and nothing goes first.
+func (w *writer) takesAtOnceLocked(want purpose) bool {
+	return (w.queued == 0 || w.turn.open) && w.turn.tryLocked(want)
+}
+
+// waitLocked waits for the turn behind all that is queued, which it has sent if nobody
+// is at it. The caller has the mutex, which it gives up.
+func (w *writer) waitLocked(ctx context.Context, me *waiter, deadline time.Time) error {
+	w.turn.enlistLocked(me)
+	if w.turn.tryLocked(me.want) {
+		w.passOnLocked(false)
+	} else {
+		w.turn.mu.Unlock()
+	}
+	return w.turn.await(ctx, me, deadline)
 }
 
 // awaitTurnLocked waits for the turn to send m. sent says that somebody else has
@@ -361,7 +389,7 @@ func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, deadline time.
 	if len(m.p) < smallMessage {
 		me.message = &m
 	}
-	err = w.turn.waitLocked(ctx, me, deadline)
+	err = w.waitLocked(ctx, me, deadline)
 	if err == errTurnTimeout {
 		w.mendStall()
 	}
@@ -373,9 +401,10 @@ func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, deadline time.
 // which it gives up.
 func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) (err error) {
 	w.joinable, w.replying = true, false
+	mayBlock := ctx.Done() == nil && deadline.IsZero() // as in perform
 	b := w.framesLocked(false)
 	if b == nil {
-		w.passOnLocked(true)
+		w.passOnLocked(mayBlock)
 		return nil
 	}
 	w.flying = len(b.b) - own
@@ -396,7 +425,7 @@ func (w *writer) sendLocked(ctx context.Context, deadline time.Time, own int) (e
 		err = w.fail(err)
 		w.turn.mu.Lock()
 	}
-	w.passOnLocked(true)
+	w.passOnLocked(mayBlock)
 	return err
 }
 
@@ -453,7 +482,6 @@ type flight struct {
 	opcode   int
 	deadline time.Time // by which it has to be sent, zero for any time
 	more     bool      // its message goes on in another frame
-	behind   bool      // what is queued goes before it
 }
 
 // withTurn takes the turn for a frame, calls write, which sends it, and hands the
@@ -465,9 +493,9 @@ func (w *writer) withTurn(ctx context.Context, f flight, write func() error) err
 		defer w.turn.mu.Unlock()
 		return w.turn.ended()
 	}
-	if f.behind = w.turn.tryLocked(want); f.behind {
+	if w.takesAtOnceLocked(want) {
 		w.turn.mu.Unlock()
-	} else if err := w.turn.waitLocked(ctx, &waiter{want: want}, f.deadline); err != nil {
+	} else if err := w.waitLocked(ctx, &waiter{want: want}, f.deadline); err != nil {
 		if err == errTurnTimeout && want != control {
 			w.mendStall()
 		}
@@ -478,7 +506,7 @@ func (w *writer) withTurn(ctx context.Context, f flight, write func() error) err
 
 // perform is withTurn for who has the turn.
 func (w *writer) perform(ctx context.Context, f flight, write func() error) error {
-	defer w.release(true)
+	defer w.release(ctx.Done() == nil && f.deadline.IsZero()) // others' messages must not outlast a bound of the caller's
 	if f.opcode == CloseMessage && w.owesCloseNow() {
 		return ErrCloseSent // release sends the one that we owe: it says what the connection ended with
 	}
@@ -526,11 +554,10 @@ func (w *writer) takeOff(f flight) (ahead *buffer, err error) {
 		return nil, err
 	}
 	w.replying = false
-	if last := f.opcode == CloseMessage; last || f.behind {
-		ahead = w.framesLocked(last)
-	}
-	if ahead != nil {
-		w.flying = len(ahead.b)
+	if f.opcode == CloseMessage { // nothing comes after it, and so what was accepted goes first
+		if ahead = w.framesLocked(true); ahead != nil {
+			w.flying = len(ahead.b)
+		}
 	}
 	if isControl(f.opcode) {
 		w.joinable = true
@@ -623,12 +650,15 @@ func (w *writer) fail(err error) error {
 func (w *writer) close() {
 	w.turn.mu.Lock()
 	w.said = true
+	if w.queued > 0 {
+		w.lose(errMessageOpen) // for that reason it could not be sent
+	}
 	w.turn.endLocked(ErrCloseSent)
 	w.turn.mu.Unlock()
 	w.up.onCloseSent()
 	w.turn.mu.Lock() // only now nothing is owed any more: who waits for that may close the network connection
 	w.flying = 0
-	w.breakLocked(errMessageOpen) // what is left could not be sent for that reason
+	w.breakLocked(errMessageOpen)
 	w.turn.mu.Unlock()
 }
 
@@ -656,18 +686,13 @@ const (
 	maskChunk    = 64 << 10 // bytes that a client masks and sends at a time
 )
 
-var (
-	smallBuffers = sync.Pool{New: func() any { return new([maxHeader + smallPayload]byte) }}
-	chunkBuffers = sync.Pool{New: func() any { return new([maskChunk]byte) }}
-)
-
 // writeFrame sends one frame. p is not changed. The caller has the turn.
 func (w *writer) writeFrame(h FrameHeader, p []byte) error {
 	switch {
 	case len(p) <= smallPayload:
-		buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
-		defer smallBuffers.Put(buf)
-		return w.write(w.appendFrame(buf[:0], h, p))
+		buf := borrowBuffer(maxHeader + len(p))
+		defer buf.giveBack()
+		return w.write(w.appendFrame(buf.b, h, p))
 	case w.server:
 		return w.writeVector(h, p)
 	}
@@ -710,8 +735,9 @@ func (w *writer) writeVector(h FrameHeader, p []byte) error {
 // caller's bytes stay as they are and the masked ones are still in the cache
 // when the network connection takes them.
 func (w *writer) writeMasked(h FrameHeader, p []byte) error {
-	buf := chunkBuffers.Get().(*[maskChunk]byte)
-	defer chunkBuffers.Put(buf)
+	lent := borrowBuffer(maskChunk)
+	defer lent.giveBack()
+	buf := lent.b[:maskChunk]
 	h.Masked, h.MaskKey = true, newMaskKey()
 	chunk := h.Append(buf[:0])
 	pos := 0
@@ -841,10 +867,11 @@ func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	if _, err := mw.Write(nil); err != nil {
 		return 0, err
 	}
-	buf := smallBuffers.Get().(*[maxHeader + smallPayload]byte)
-	defer smallBuffers.Put(buf)
+	lent := borrowBuffer(defaultBufferSize)
+	defer lent.giveBack()
+	buf := lent.b[:defaultBufferSize]
 	for {
-		k, readErr := r.Read(buf[:])
+		k, readErr := r.Read(buf)
 		if k > 0 {
 			mw.mu.Lock()
 			k, err = gather(mw, buf[:k])

@@ -1115,3 +1115,14 @@ func TestControlFrameByReadFrom(t *testing.T) {
 		})
 	}
 }
+
+// A deadline that is not read on the monotonic clock, as from JSON or a database, is as
+// far away as it is now, whatever becomes of the clock that people set.
+func TestDeadlineOnOurClock(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, onOurClock(time.Time{}))
+	deadline := time.Now().Add(time.Minute).Round(0)
+	require.NotContains(t, deadline.String(), "m=")
+	require.Contains(t, onOurClock(deadline).String(), "m=")
+	require.WithinDuration(t, deadline, onOurClock(deadline), time.Second)
+}

@@ -31,6 +31,10 @@ func New() (*Set, error) {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	file := os.NewFile(uintptr(fd), "epoll")
+	if err := file.SetReadDeadline(time.Time{}); err != nil { // os does not say so otherwise
+		file.Close()
+		return nil, err
+	}
 	raw, err := file.SyscallConn()
 	if err != nil {
 		file.Close()
