@@ -565,11 +565,10 @@ func (mr *messageReader) Read(p []byte) (n int, err error) {
 // Close; those of the network connection; and one for a message type that there is
 // not, or too long a control frame. Which of them a writer gets when the connection
 // ends under it is a matter of chance: context.Cause(c.Context()) tells why it ended.
-// An error stays, unless it is a timeout and nothing
-// of the message was sent, because others were writing or had an unfinished
-// message open. Without a deadline a message waits 5 s for such a one. (If it
-// waited for a pong that the peer has not read for a second, the writing side
-// ends, and the next write says so.)
+// An error stays, unless it is a timeout and nothing of the message was sent, because
+// others were writing or had an unfinished message open. Without a deadline a message
+// waits 5 s for such a one. (If it waited for a pong that the peer has not read for a
+// second, the writing side ends, and the next write says so.)
 //
 // Text is not checked for UTF-8; a peer fails the connection if it is not.
 func (c *Conn) WriteMessage(messageType int, data []byte) error {

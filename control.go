@@ -194,9 +194,8 @@ func (c *Conn) ponged(p []byte) {
 
 // Ping sends a ping and waits for its pong, which comes only while somebody is
 // reading, and so never within a handler. It returns the time between the two.
-// Several Pings may wait at once;
-// since a peer need answer only the latest ping (RFC 6455, section 5.5.3), give
-// ctx a deadline.
+// Several Pings may wait at once; since a peer need answer only the latest ping
+// (RFC 6455, section 5.5.3), give ctx a deadline.
 //
 // The error is context.Cause(ctx) when ctx ends first, the cause of c.Context
 // when the connection does, or one of WriteControl. If ctx ends while the ping is

@@ -145,16 +145,18 @@
 //
 // # Closing
 //
-// Shutdown performs the closing handshake and Close drops the connection. A server
-// that stops calls http.Server.Shutdown, which knows nothing of connections that were
-// upgraded, and then Group.Shutdown; the request's context, which Serve is mostly given,
-// ends at neither, but with http.Server.BaseContext. The
+// Shutdown performs the closing handshake and Close drops the connection. The
 // states that the WebSocket of browsers knows are these:
 //
 //	CONNECTING  while Dial, or Upgrade, has not returned
 //	OPEN        there is a Conn
 //	CLOSING     after WriteControl with a close frame, or during Shutdown: writes return ErrCloseSent
 //	CLOSED      reads return a *CloseError, and Context is done
+//
+// A server that stops calls http.Server.Shutdown, which knows nothing of connections
+// that were upgraded, and then Group.Shutdown. The request's context, which Serve is
+// mostly given, ends at neither, but with that of http.Server.BaseContext: then Serve
+// takes leave with 1001.
 //
 // Reads end with a *CloseError when the peer closed the connection. Its code is
 // 1006 if the network connection ended without a close frame. They end with a

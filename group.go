@@ -179,15 +179,16 @@ func (g *Group) flush() {
 }
 
 // Shutdown takes leave of all connections with Conn.Shutdown, by the code and the
-// reason, and returns when all are closed. Handlers of Serve and Start, and the done of
-// Start, may still be running then: a program that is about to exit waits for them by
-// means of its own, a sync.WaitGroup say. It must not be called within such a handler, for
-// it would wait for itself. http.Server.Shutdown knows nothing of
-// connections that were upgraded; call this one after it. Connections that are added later are closed
+// reason, and returns when all are closed. Connections that are added later are closed
 // too. Code 0 is CloseGoingAway. The farewells are spread a little, lest all peers
 // come back in the same instant, and bounded as Conn.Shutdown is: by ctx or, if it has
 // no deadline, by each connection's Options.CloseTimeout. When ctx ends, the
 // connections that are left are dropped and the error is context.Cause(ctx).
+//
+// Handlers of Serve and Start, and the done of Start, may still be running then: a
+// program that is about to exit waits for them by means of its own, a sync.WaitGroup
+// say. Within a handler of a member, Shutdown would wait for itself. http.Server.Shutdown
+// knows nothing of connections that were upgraded; call this one after it.
 func (g *Group) Shutdown(ctx context.Context, code int, reason string) error {
 	if code == 0 {
 		code = CloseGoingAway

@@ -89,8 +89,9 @@ func (c *handshakeConn) finish() error { return c.nc.SetDeadline(time.Time{}) }
 const firstRead = 4 << 10
 
 // readRequest reads an HTTP/1.1 request header into in, and returns what came behind
-// it as rest. Neither r nor rest refers to in. A request that is not to be answered
-// by 101 comes back as *refusal.
+// it as rest. Neither r nor rest refers to in, apart from the used up body of a request
+// that is refused for having one. A request that is not to be answered by 101 comes back
+// as *refusal.
 func (c *handshakeConn) readRequest(in *buffer) (r *http.Request, rest []byte, err error) {
 	s := headerScanner{fields: -1}
 	p := in.b[:0]

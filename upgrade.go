@@ -94,8 +94,8 @@ type Upgrader struct {
 // ask for a WebSocket, 405 for another method than GET, 400 for a malformed
 // handshake or another version than 13, 403 for an origin or host that is not
 // allowed, and 500 for a responseHeader that cannot be sent, a Compression with a
-// value out of range and a w that cannot be hijacked. Any other error comes from the network, and the connection is
-// closed then.
+// value out of range and a w that cannot be hijacked. Any other error comes from the
+// network, and the connection is closed then.
 //
 // w may be wrapped in any number of middlewares as long as each has an Unwrap
 // method (see http.ResponseController). The request's context ends when the HTTP
