@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/duplexkit/websocket/internal/deflate"
-	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // Options are what an Upgrader and a Dialer share. The zero value works and is
@@ -147,20 +146,20 @@ type agreed struct {
 // says, and as opts.Compression wants it.
 func NewConn(nc net.Conn, n Negotiated, opts Options) *Conn {
 	_ = nc.SetDeadline(time.Time{}) // what fails here fails again at the first read
-	return newConn(nc, n, &opts, bufferOptions{})
+	return newConn(newSocket(nc), n, &opts, bufferOptions{})
 }
 
 // newConn fills the Conn where it lies, and lets parts of it be made elsewhere: what
 // it put on the stack, the goroutines of an HTTP server would have for good.
-func newConn(nc net.Conn, n Negotiated, opts *Options, b bufferOptions) *Conn {
+func newConn(line socket, n Negotiated, opts *Options, b bufferOptions) *Conn {
 	c := new(Conn)
-	c.line = socket{nc: nc, raw: sock.Raw(nc)}
+	c.line = line
 	c.closeTimeout = inMilliseconds(positive(opts.CloseTimeout, 5*time.Second))
 	c.leaveSlow = opts.SlowConsumer == CloseSlow
 	c.limit.Store(opts.ReadLimit)
 	c.readDeadline.c = c
 
-	c.r.src, c.r.up = nc, c
+	c.r.src, c.r.up = line.nc, c
 	c.r.anyText = opts.AllowInvalidUTF8
 	c.r.in.server = n.Server
 	readSize := defaultBufferSize

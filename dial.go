@@ -356,7 +356,7 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 	}
 	nc.SetDeadline(time.Time{}) // one that NetDial may have left
 	n.Buffered = rest
-	return newConn(nc, n, &d.Options, bufferOptions{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool}), resp, nil
+	return newConn(newSocket(nc), n, &d.Options, bufferOptions{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool}), resp, nil
 }
 
 // connect returns a connection over which req can be sent: through the proxy if there

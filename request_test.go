@@ -613,7 +613,7 @@ func TestUpgradeConnAllocations(t *testing.T) {
 		nc := &repeatingConn{raw: tt.raw}
 		got := testing.AllocsPerRun(100, func() {
 			nc.at = 0
-			if _, _, err := tt.u.receive(nc); err != nil {
+			if _, _, err := tt.u.receive(newSocket(nc)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -668,7 +668,7 @@ func BenchmarkUpgradeConn(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				nc.at = 0
-				if _, _, err := bb.u.receive(nc); err != nil {
+				if _, _, err := bb.u.receive(newSocket(nc)); err != nil {
 					b.Fatal(err)
 				}
 			}

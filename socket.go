@@ -19,6 +19,8 @@ type socket struct {
 	raw syscall.RawConn // nil if there is no shorter way
 }
 
+func newSocket(nc net.Conn) socket { return socket{nc: nc, raw: sock.Raw(nc)} }
+
 // Read is the longer way.
 func (s *socket) Read(p []byte) (n int, err error) { return s.nc.Read(p) }
 

@@ -12,17 +12,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duplexkit/websocket/internal/sock"
 	"github.com/duplexkit/websocket/internal/wstest"
 )
 
-func newSocket(nc net.Conn) *socket { return &socket{nc: nc, raw: sock.Raw(nc)} }
+func socketOf(nc net.Conn) *socket {
+	s := newSocket(nc)
+	return &s
+}
 
 // fill writes to a socket whose other end does not read until it takes no more,
 // and returns how much it took.
 func fill(t *testing.T, nc net.Conn) (filled int64) {
 	t.Helper()
-	w := newSocket(nc)
+	w := socketOf(nc)
 	block := make([]byte, 64<<10)
 	for {
 		n, err := w.write(block, false)
@@ -73,14 +75,14 @@ func TestNoSocket(t *testing.T) {
 	pipe, _ := wstest.Pipe(t)
 	socket, _ := wstest.TCP(t)
 	for _, nc := range []net.Conn{pipe, struct{ net.Conn }{socket}, struct{ *net.TCPConn }{socket}} {
-		require.Nil(t, newSocket(nc).raw)
+		require.Nil(t, socketOf(nc).raw)
 	}
 }
 
 func TestSocketWrite(t *testing.T) {
 	t.Parallel()
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
-		w := newSocket(near)
+		w := socketOf(near)
 		for _, wait := range []bool{true, false} {
 			n, err := w.write([]byte("Hello"), wait)
 			require.NoError(t, err)
@@ -139,7 +141,7 @@ func requireOp(t *testing.T, op string, nc net.Conn, err error) {
 func TestSocketReader(t *testing.T) {
 	t.Parallel()
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
-		s := newSocket(near)
+		s := socketOf(near)
 		read := func() (string, error) {
 			lent, n, err := s.read(1000, []byte("..."), true)
 			if err != nil {
@@ -223,7 +225,7 @@ func BenchmarkReaderLarge(b *testing.B) {
 		}, wholeWays[1]) {
 			b.Run(fmt.Sprintf("%d/%s", n, way.name), func(b *testing.B) {
 				far, near := wstest.TCP(b)
-				r, _ := newTestReader(newSocket(near), true)
+				r, _ := newTestReader(socketOf(near), true)
 				r.size = socketReadBuffer
 				go func() {
 					frame := bytesOf(true, binaryFrame(some(n)))

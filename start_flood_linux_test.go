@@ -19,7 +19,7 @@ func TestStartFloodStaysWithItsWorker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, server := wstest.TCP(t)
 			require.NoError(t, server.SetReadBuffer(4<<20))
-			c := newConn(server, Negotiated{Server: true}, &Options{}, bufferOptions{read: size})
+			c := newConn(newSocket(server), Negotiated{Server: true}, &Options{}, bufferOptions{read: size})
 			workers := make(map[string]bool)
 			first := make(chan bool)
 			n := 0

@@ -115,7 +115,7 @@ func TestStartParksAgain(t *testing.T) {
 // A read buffer of more than 64 KiB is filled by several reads.
 func TestStartLargeReadBuffer(t *testing.T) {
 	client, server := wstest.TCP(t)
-	c := newConn(server, Negotiated{Server: true}, &Options{}, bufferOptions{read: 1 << 20})
+	c := newConn(newSocket(server), Negotiated{Server: true}, &Options{}, bufferOptions{read: 1 << 20})
 	got := 0
 	done := starting(t, c, func(m Message) error { got += len(m.Data); return nil })
 	requireParked(t, c)

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/duplexkit/websocket/internal/sock"
 )
 
 // defaultHandshakeTimeout holds where the program gave none.
@@ -159,18 +157,19 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
 // Its RemoteAddr is set, and its TLS if nc is a *tls.Conn.
 func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
-	n, r, err := u.receive(nc)
+	line := newSocket(nc)
+	n, r, err := u.receive(line)
 	if err != nil {
 		return nil, r, err
 	}
-	return u.newConn(nc, n), r, nil
+	return u.newConn(line, n), r, nil
 }
 
 // receive is UpgradeConn but for the Conn.
-func (u *Upgrader) receive(nc net.Conn) (n Negotiated, r *http.Request, err error) {
+func (u *Upgrader) receive(line socket) (n Negotiated, r *http.Request, err error) {
 	buf := borrowBuffer(firstRead) // for the request, then for the response
 	defer buf.giveBack()
-	hc := handshakeConn{nc: nc, raw: sock.Raw(nc), u: u}
+	hc := handshakeConn{nc: line.nc, raw: line.raw, u: u}
 	r, rest, err := hc.readRequest(buf)
 	if err == nil {
 		n, err = u.judge(buf, r, nil)
@@ -209,7 +208,7 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeade
 		nc.Close()
 		return nil, err
 	}
-	return u.newConn(nc, n), nil
+	return u.newConn(newSocket(nc), n), nil
 }
 
 // hijack is http.ResponseController.Hijack.
@@ -294,8 +293,8 @@ func (u *Upgrader) subprotocol(r *http.Request, responseHeader http.Header) (cho
 	return chosen, nil
 }
 
-func (u *Upgrader) newConn(nc net.Conn, n Negotiated) *Conn {
-	return newConn(nc, n, &u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
+func (u *Upgrader) newConn(line socket, n Negotiated) *Conn {
+	return newConn(line, n, &u.Options, bufferOptions{u.ReadBufferSize, u.WriteBufferSize, u.WriteBufferPool})
 }
 
 // handshakeDeadline is when the rest of a handshake must be over.

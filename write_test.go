@@ -84,7 +84,7 @@ type testWriter struct {
 func newTestWriter(nc net.Conn, server bool) *testWriter {
 	w := &testWriter{}
 	own := usualWrites
-	w.writer = writer{writeConfig: &own, line: newSocket(nc), server: server, up: w}
+	w.writer = writer{writeConfig: &own, line: socketOf(nc), server: server, up: w}
 	return w
 }
 
