@@ -48,7 +48,7 @@ func TestReadJSON(t *testing.T) {
 		name string
 		in   wstest.Frame
 		want any
-		err  any // nil, an error, or a pointer for errors.As
+		err  any // nil, an error, or what makes a pointer for errors.As
 	}{
 		{"object", text(`{"a":1}`), map[string]any{"a": 1.0}, nil},
 		{"as WriteJSON sends it", text("[1,2]\n"), []any{1.0, 2.0}, nil},
@@ -57,7 +57,7 @@ func TestReadJSON(t *testing.T) {
 		{"empty", text(""), nil, io.ErrUnexpectedEOF},
 		{"blank", text(" \n"), nil, io.ErrUnexpectedEOF},
 		{"broken off", text(`{"a":`), nil, io.ErrUnexpectedEOF},
-		{"no JSON", text(`}`), nil, new(*json.SyntaxError)},
+		{"no JSON", text(`}`), nil, func() any { return new(*json.SyntaxError) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestReadJSON(t *testing.T) {
 					require.NoError(t, err)
 				case error:
 					require.Equal(t, want, err)
-				default:
-					require.ErrorAs(t, err, want)
+				case func() any:
+					require.ErrorAs(t, err, want())
 				}
 				require.Equal(t, tt.want, v)
 

@@ -15,11 +15,6 @@ import (
 	"github.com/duplexkit/websocket/internal/wstest"
 )
 
-func socketOf(nc net.Conn) *socket {
-	s := newSocket(nc)
-	return &s
-}
-
 // fill writes to a socket whose other end does not read until it takes no more,
 // and returns how much it took.
 func fill(t *testing.T, nc net.Conn) (filled int64) {

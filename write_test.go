@@ -75,6 +75,11 @@ func (w *wire) frames(t testing.TB, server bool) (fs []wstest.Frame) {
 	return fs
 }
 
+func socketOf(nc net.Conn) *socket {
+	s := newSocket(nc)
+	return &s
+}
+
 // A testWriter counts what it tells the floor above.
 type testWriter struct {
 	writer
