@@ -96,7 +96,7 @@ func (c *Conn) onCloseSent() { c.lingerIfDone() }
 // this is the end, would wait in vain.
 func (c *Conn) onWriteFailed(err error) {
 	c.over(err)
-	c.dropAfter(err)
+	c.dropAfter(fmt.Errorf("websocket: writing has failed: %w", err))
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -117,6 +117,9 @@ func (c *Conn) kill(cause error) {
 		end.dead = cause
 	}
 	end.lingering = true
+	if end.drop != nil {
+		end.drop.Stop()
+	}
 	c.mu.Unlock()
 	c.over(cause)
 	c.keepalive.stop()

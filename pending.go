@@ -75,6 +75,15 @@ func (w *writer) owes() bool {
 
 func (w *writer) owesClose() bool { return w.strain != nil && w.strain.owed.echo != nil }
 
+// refused returns why no message is accepted any more though this direction has not
+// ended, nil while they are.
+func (w *writer) refused() error {
+	if w.strain == nil {
+		return nil
+	}
+	return w.strain.refused
+}
+
 // lose notes that frames are dropped that had been accepted. The first reason counts.
 func (w *writer) lose(err error) {
 	if st := w.strained(); st.lost == nil {
@@ -254,9 +263,9 @@ func (w *writer) discard(err error) {
 // tryClose sends a close frame behind all that was accepted.
 func (w *writer) tryClose(p []byte) error {
 	w.turn.mu.Lock()
-	_, err := w.admitLocked()
-	if err == nil && w.owesClose() {
-		err = ErrCloseSent // the one that we owe goes first
+	err := w.turn.ended()
+	if err == nil && (w.out.closed || w.owesClose()) {
+		err = ErrCloseSent // the one before it goes out, or has
 	}
 	w.turn.mu.Unlock()
 	if err == nil {
@@ -562,8 +571,8 @@ func (w *writer) flush() error {
 		defer w.turn.mu.Unlock()
 		return w.turn.ended()
 	case w.queued+w.flying == 0:
-		w.turn.mu.Unlock()
-		return nil
+		defer w.turn.mu.Unlock()
+		return w.lost()
 	}
 	deadline := w.untilLocked()
 	if len(w.turn.queue()) == 0 && w.turn.tryLocked(begin) {
@@ -577,7 +586,7 @@ func (w *writer) flush() error {
 		}
 		return err
 	}
-	w.release(true)
+	w.release(deadline.IsZero()) // others' messages must not outlast a bound of the caller's
 	return w.flushed()
 }
 
@@ -588,7 +597,7 @@ func (w *writer) flushed() error {
 	if w.broken {
 		return w.turn.ended()
 	}
-	return nil
+	return w.lost()
 }
 
 // hold says whether more writes are expected at once. While they are, small ones

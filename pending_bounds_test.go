@@ -252,3 +252,27 @@ func TestTryCloseTwice(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// Once the queue was dropped for good, no way of writing gets past that but a close
+// frame, and Flush says what was lost.
+func TestDiscardRefuses(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(c *Conn) error{
+		"WriteMessage":    func(c *Conn) error { return c.WriteMessage(TextMessage, []byte("x")) },
+		"large":           func(c *Conn) error { return c.WriteMessage(BinaryMessage, make([]byte, smallMessage)) },
+		"TryWriteMessage": func(c *Conn) error { return c.TryWriteMessage(TextMessage, []byte("x")) },
+		"NextWriter":      func(c *Conn) error { _, err := c.NextWriter(TextMessage); return err },
+		"Flush":           (*Conn).Flush,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, peer := scripted(t, overTCP, true, Options{})
+			c.w.hold(true)
+			require.NoError(t, c.WriteMessage(TextMessage, []byte("dropped")))
+			c.w.discard(errSlow)
+			require.ErrorIs(t, write(c), ErrWriteQueueFull)
+			require.NoError(t, c.TryWriteMessage(CloseMessage, FormatCloseMessage(1013, "")))
+			peer.ExpectClose(1013)
+		})
+	}
+}

@@ -249,7 +249,7 @@ func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
 
 // idleLocked reports whether a message may be sent at once, and nothing with it.
 func (w *writer) idleLocked() bool {
-	return !w.turn.taken && !w.turn.open && w.turn.ended() == nil && !w.out.closed && w.quietLocked()
+	return !w.turn.taken && !w.turn.open && w.turn.ended() == nil && !w.out.closed && w.refused() == nil && w.quietLocked()
 }
 
 // quietLocked reports whether nobody waits, and nothing.
@@ -316,8 +316,8 @@ func (w *writer) admitLocked() (deadline time.Time, err error) {
 		return deadline, w.turn.ended()
 	case w.out.closed:
 		return deadline, ErrCloseSent // it is on its way
-	case w.strain != nil && w.strain.refused != nil:
-		return deadline, w.strain.refused
+	case w.refused() != nil:
+		return deadline, w.refused()
 	case w.deadline != 0 && momentOf(time.Now()) >= w.deadline:
 		return deadline, errTurnTimeout
 	}
@@ -821,6 +821,8 @@ func (w *writer) begin(mw *messageWriter) (before *messageWriter, err error) {
 		return w.stream, nil
 	case w.turn.ended() != nil:
 		return nil, w.turn.ended()
+	case w.refused() != nil:
+		return nil, w.refused()
 	}
 	w.stream = mw
 	return nil, nil
