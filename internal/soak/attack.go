@@ -72,7 +72,7 @@ func newAttackers() *attackers {
 	return &attackers{
 		bytes:    pace{rate: attackRate},
 		outcomes: make(map[string]map[string]int),
-		bombs:    bombs{small: deflated(readLimit + 1), large: deflated(64 << 20)},
+		bombs:    bombs{small: deflated(1), large: deflated(64)},
 	}
 }
 
@@ -85,7 +85,7 @@ func (as *attackers) answer(q attackerRequest) (a attackerAnswer) {
 		as.begun.rate = max(q.Rate, 1)
 		as.stop = cancel
 		as.waves++
-		rng := rand.New(rand.NewPCG(q.Seed, as.waves))
+		rng := newRand(q.Seed, as.waves)
 		as.running.Go(func() { as.attack(ctx, rng) })
 	} else if !q.On && as.stop != nil {
 		as.stop()
@@ -118,7 +118,7 @@ func (as *attackers) attack(ctx context.Context, rng *rand.Rand) {
 		if !room {
 			continue
 		}
-		h := &hostile{attackers: as, ctx: ctx, rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), addr: q.Addr}
+		h := &hostile{attackers: as, ctx: ctx, rng: newRand(rng.Uint64(), 0), addr: q.Addr}
 		as.running.Go(func() {
 			outcome := h.run(kind)
 			as.mu.Lock()
@@ -249,8 +249,8 @@ func (h *hostile) hear() string {
 	for {
 		opcode, payload, err := readFrame(h.in)
 		switch {
-		case err == nil && opcode == closing && len(payload) >= 2:
-			code = fmt.Sprint(binary.BigEndian.Uint16(payload))
+		case err == nil && opcode == closing:
+			code = closeCode(payload)
 			continue // the server is to end the connection too
 		case err == nil:
 			continue
@@ -265,6 +265,14 @@ func (h *hostile) hear() string {
 		}
 		return err.Error()
 	}
+}
+
+// closeCode is what a close frame tells.
+func closeCode(payload []byte) string {
+	if len(payload) < 2 {
+		return "1005"
+	}
+	return fmt.Sprint(binary.BigEndian.Uint16(payload))
 }
 
 // answer waits for the answer to a request that was no opening handshake, and for the
@@ -294,7 +302,7 @@ func (h *hostile) echoed(want string) error {
 			return errOutcome(outcomeEcho)
 		}
 		if opcode == closing {
-			return errOutcome(fmt.Sprintf("close %x", payload))
+			return errOutcome(closeCode(payload))
 		}
 	}
 }

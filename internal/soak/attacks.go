@@ -116,7 +116,7 @@ func (h *hostile) byteByByte() error {
 
 // bombs are what is compressed once for all.
 type bombs struct {
-	small []byte // inflates to little more than the limit
+	small []byte // inflates to a byte more than the limit, which is 1 MiB
 	large []byte // and to 64 MiB
 }
 

@@ -61,7 +61,7 @@ type clients struct {
 func (cs *clients) keep(n int) {
 	for place := range n {
 		cs.kept.Go(func() {
-			rng := rand.New(rand.NewPCG(cs.seed, uint64(place)))
+			rng := newRand(cs.seed, uint64(place))
 			goes := rng.IntN(comingAndGone) == 0
 			for cs.one(place, goes, rng) {
 			}

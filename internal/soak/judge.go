@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"time"
 )
@@ -12,14 +11,14 @@ type interval struct {
 	attack   bool    // and not calm
 	server   figures // at its end
 	clients  figures
-	p50, p99 time.Duration // latency of the good connections, medians of slices
-	worst    time.Duration // the largest p99 of a slice
+	p50, p99 []time.Duration // latency of the good connections, of each slice
 }
 
 // bounds are what is still right.
 type bounds struct {
-	drift   float64 // of what a process has, as a part of it; 0 is not judged
-	latency float64 // under attack, as a multiple of that without; 0 is not judged
+	drift   float64       // of what a process has, as a part of it; 0 is not judged
+	latency float64       // under attack, as a multiple of that without; 0 is not judged
+	end     time.Duration // how long everything may take to end when the server takes leave of all
 }
 
 // What is smaller may be the runtime's own.
@@ -50,8 +49,8 @@ func judge(intervals []interval, b bounds) (v verdict) {
 	return v
 }
 
-// judgeDrift compares the end of a run with its beginning. Calm intervals are
-// alike: the same good connections, and no others any more.
+// judgeDrift looks whether calm intervals are alike, as they should be: the same good
+// connections, and no others any more.
 func (v *verdict) judgeDrift(intervals []interval, bound float64) {
 	for _, what := range []struct {
 		name  string
@@ -75,20 +74,27 @@ func (v *verdict) judgeDrift(intervals []interval, bound float64) {
 			v.note("too few calm intervals to see a drift")
 			return
 		}
-		from, to := ends(values)
-		drift := float64(to-from) / float64(max(from, 1))
-		v.note("drift of the %s: %+.1f %% (%d to %d)", what.name, 100*drift, from, to)
-		if bound > 0 && drift >= bound && to-from > what.grain {
-			v.fail("the %s drift by %+.1f %%, which is not below %.0f %%: %v", what.name, 100*drift, 100*bound, values)
+		usual, grown := median(values), growth(values)
+		drift := float64(grown) / float64(max(usual, 1))
+		v.note("drift of the %s: %+.1f %% of %d", what.name, 100*drift, usual)
+		if bound > 0 && drift >= bound && grown > what.grain {
+			v.fail("drift of the %s: %+.1f %%, which is not below %.0f %%: %v", what.name, 100*drift, 100*bound, values)
 		}
 	}
 }
 
-// ends returns the medians of the first third of values and of the last: one odd value
-// says nothing yet.
-func ends(values []int) (first, last int) {
-	n := (len(values) + 2) / 3
-	return median(values[:n]), median(values[len(values)-n:])
+// growth returns by how much values grow from the first to the last, along the median of
+// the slopes between any two (Theil and Sen): a few odd values say nothing yet.
+func growth(values []int) int {
+	const most = 500 // of very many some will do
+	step := (len(values) + most - 1) / most
+	var slopes []float64
+	for i := 0; i < len(values); i += step {
+		for j := i + step; j < len(values); j += step {
+			slopes = append(slopes, float64(values[j]-values[i])/float64(j-i))
+		}
+	}
+	return int(median(slopes) * float64(len(values)-1))
 }
 
 func median[T int | float64 | time.Duration](values []T) T {
@@ -97,44 +103,49 @@ func median[T int | float64 | time.Duration](values []T) T {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// judgeLatency compares each interval of attack with the calm ones before and behind
-// it, so that a machine which becomes busier or less so does no harm, and takes the
-// median of that, so that a busy moment does none. If calm intervals differ among
-// themselves by as much as they must not differ from those of attack, there is
-// nothing to be learnt.
+// judgeLatency compares the slices under attack with the calm ones. Of either the median
+// counts, so that busy moments of the machine do no harm; and since the two kinds of
+// intervals take turns, they see the same machine. What the machine does by itself shows
+// where calm intervals are compared with calm ones, every other with the rest: if these
+// differ by as much as must not be, there is nothing to be learnt.
 func (v *verdict) judgeLatency(intervals []interval, bound float64) {
 	for _, what := range []struct {
 		name string
-		of   func(interval) time.Duration
+		of   func(interval) []time.Duration
 	}{
-		{"p50", func(i interval) time.Duration { return i.p50 }},
-		{"p99", func(i interval) time.Duration { return i.p99 }},
+		{"p50", func(i interval) []time.Duration { return i.p50 }},
+		{"p99", func(i interval) []time.Duration { return i.p99 }},
 	} {
-		var ratios, noise []float64
-		for n := 1; n+1 < len(intervals); n++ {
-			before, attack, after := intervals[n-1], intervals[n], intervals[n+1]
-			if before.attack || !attack.attack || after.attack {
-				continue
+		var attacked []time.Duration
+		var calm [2][]time.Duration
+		turn := 0
+		for _, i := range intervals {
+			if i.attack {
+				attacked = append(attacked, what.of(i)...)
+			} else {
+				calm[turn%2] = append(calm[turn%2], what.of(i)...)
+				turn++
 			}
-			a, b, c := float64(what.of(before)), float64(what.of(attack)), float64(what.of(after))
-			if a <= 0 || c <= 0 {
-				continue // nothing was measured
-			}
-			ratios = append(ratios, b/math.Sqrt(a*c))
-			noise = append(noise, max(a/c, c/a))
 		}
-		if len(ratios) == 0 {
-			v.note("too few intervals to compare %s", what.name)
+		if len(attacked) == 0 || len(calm[1]) == 0 {
+			v.note("too few intervals to compare the latency, %s", what.name)
 			continue
 		}
-		ratio, unsteady := median(ratios), median(noise)
-		v.note("latency under attack, %s: %.2f times that without (each: %.2f); calm intervals differ by %.2f", what.name, ratio, ratios, unsteady)
+		without, under := median(slices.Concat(calm[0], calm[1])), median(attacked)
+		ratio := quotient(under, without)
+		unsteady := quotient(median(calm[0]), median(calm[1]))
+		unsteady = max(unsteady, 1/unsteady)
+		v.note("latency, %s: %.2f ms, under attack %.2f ms, which is %.2f times as much; calm intervals differ among themselves by %.2f",
+			what.name, milliseconds(without), milliseconds(under), ratio, unsteady)
 		switch {
 		case bound <= 0 || ratio <= bound:
 		case unsteady >= bound:
-			v.undecided = append(v.undecided, fmt.Sprintf("latency, %s: %.2f times under attack, where calm intervals differ by %.2f", what.name, ratio, unsteady))
+			v.undecided = append(v.undecided, fmt.Sprintf("latency, %s: %.2f times under attack, but calm intervals differ by %.2f", what.name, ratio, unsteady))
 		default:
-			v.fail("the latency under attack, %s, is %.2f times that without, which is more than %.2f: %.2f", what.name, ratio, bound, ratios)
+			v.fail("latency, %s: %.2f times under attack, which is more than %.2f", what.name, ratio, bound)
 		}
 	}
 }
+
+// quotient is a/b. What is too short to be measured counts as the shortest there is.
+func quotient(a, b time.Duration) float64 { return float64(max(a, 1)) / float64(max(b, 1)) }

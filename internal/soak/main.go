@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -20,7 +21,7 @@ const (
 
 func main() {
 	playRole()
-	var o options
+	o := options{bounds: bounds{end: 5 * time.Second}}
 	flag.IntVar(&o.connections, "connections", 2000, "how many `connections` there are at once, a fifth of them attackers'")
 	flag.DurationVar(&o.time, "time", time.Minute, "how long it takes, about: `1m`, or hours")
 	flag.DurationVar(&o.interval, "interval", 5*time.Second, "how long an `interval` is")
@@ -39,7 +40,7 @@ func main() {
 }
 
 // report prints the verdict and returns the exit status.
-func report(w *os.File, v verdict, err error) int {
+func report(w io.Writer, v verdict, err error) int {
 	for _, note := range v.notes {
 		fmt.Fprintln(w, note)
 	}

@@ -129,3 +129,6 @@ func (l *library) body(dst []byte, rng *rand.Rand, text bool) []byte {
 	}
 	return append(dst, l.text[at:end]...)
 }
+
+// newRand returns a source of chance that goes by two seeds.
+func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,8 +22,6 @@ type options struct {
 
 const (
 	hostileShare = 5 // one connection in so many is an attacker's
-	// endTime is how long everything may take to end when the server takes leave of all.
-	endTime = 5 * time.Second
 	// moreDescriptors is what a process needs besides connections.
 	moreDescriptors = 64
 	fewest          = 20 // connections
@@ -109,7 +106,7 @@ func (s *soak) soak(ctx context.Context, v *verdict) error {
 	s.clients = &clients{
 		addr:   hello.Addr,
 		seed:   s.seed,
-		bodies: newLibrary(rand.New(rand.NewPCG(s.seed, 0))),
+		bodies: newLibrary(newRand(s.seed, 0)),
 		dials:  pace{rate: max(good/4, 100)},
 	}
 	s.clients.keep(good)
@@ -122,6 +119,9 @@ func (s *soak) soak(ctx context.Context, v *verdict) error {
 		}
 	}
 	for _, phase := range phases(int(s.time / s.interval)) {
+		if ctx.Err() != nil {
+			break
+		}
 		if err := s.pass(ctx, phase); err != nil {
 			return err
 		}
@@ -144,7 +144,6 @@ const (
 	warmAttack phase = "warm-up, attack"
 	calm       phase = "calm"
 	attacked   phase = "attack"
-	leaving    phase = "leaving"
 )
 
 // phases returns the phases of about n intervals, or of the fewest there can be, before
@@ -192,21 +191,19 @@ func (s *soak) pass(ctx context.Context, p phase) error {
 // measured: a fifth.
 const settling = 5
 
-// A slice is a part of an interval: it has its own quantiles, and the interval has their
-// medians. So a moment in which the machine stands still spoils a slice and nothing else.
+// A slice is a part of an interval. It has quantiles of its own, so that a moment in
+// which the machine stands still spoils this slice and nothing else.
 const slice = 500 * time.Millisecond
 
 // listen measures the latency for so long. It returns false if ctx ends before.
 func (s *soak) listen(ctx context.Context, d time.Duration) (i interval, ok bool) {
-	var p50, p99 []time.Duration
-	for n := max(1, int(d/slice)); len(p50) < n; {
+	for n := max(1, int(d/slice)); len(i.p50) < n; {
 		if !pause(ctx, d/time.Duration(n)) {
 			return i, false
 		}
 		q := s.clients.latencies.quantiles(0.5, 0.99)
-		p50, p99 = append(p50, q[0]), append(p99, q[1])
+		i.p50, i.p99 = append(i.p50, q[0]), append(i.p99, q[1])
 	}
-	i.p50, i.p99, i.worst = median(p50), median(p99), slices.Max(p99)
 	return i, true
 }
 
@@ -248,7 +245,7 @@ func (s *soak) print(p phase, now tally, i interval) {
 	other := max(0, now.machine-s.last.machine-server-clients-attackers)
 	fmt.Fprintf(s.w, "%6.0f %-16s %5d %4d | %s | %s | %7.0f %9.0f | %6.2f %7.2f %7.2f | %6.0f %7.0f %9.0f %5.0f | %s\n",
 		now.at.Sub(s.begin).Seconds(), p, s.clients.open.Load(), now.attack.Open, figures(now.server.figures), figures(now.clients),
-		rate(now.messages-s.last.messages), rate(now.news-s.last.news), milliseconds(i.p50), milliseconds(i.p99), milliseconds(i.worst),
+		rate(now.messages-s.last.messages), rate(now.news-s.last.news), milliseconds(median(i.p50)), milliseconds(median(i.p99)), milliseconds(slices.Max(i.p99)),
 		share(server), share(clients), share(attackers), share(other), counts(since(s.last.server.Ends, now.server.Ends)))
 }
 
@@ -282,7 +279,7 @@ func (s *soak) goodbye(v *verdict, before figures) error {
 	if err := s.attack(true); err != nil {
 		return err
 	}
-	pause(context.Background(), min(s.interval/2, endTime))
+	pause(context.Background(), min(s.interval/2, 5*time.Second))
 	good := s.clients.settle()
 	s.order.Over = true
 	if err := s.attack(true); err != nil {
@@ -335,8 +332,8 @@ func (s *soak) goodbye(v *verdict, before figures) error {
 	case end.Took == 0:
 		v.fail("server: %d goroutines and %d descriptors are left, %d and %d were there before",
 			end.Goroutines, end.Descriptors, end.Before.Goroutines, end.Before.Descriptors)
-	case end.Took > endTime:
-		v.fail("server: the end took %.1f s, which is more than %v", end.Took.Seconds(), endTime)
+	case end.Took > s.bounds.end:
+		v.fail("server: the end took %.1f s, which is more than %v", end.Took.Seconds(), s.bounds.end)
 	}
 	if end.Open != 0 {
 		v.fail("server: %d connections are left", end.Open)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -23,7 +22,7 @@ import (
 )
 
 // What the server grants its peers is little, so that a run of a minute sees attackers
-// thrown out. The time for a whole good-bye is 5 s (endTime).
+// thrown out.
 const (
 	headerTimeout = 2 * time.Second // for a request's header
 	pingInterval  = time.Second
@@ -260,7 +259,7 @@ func class(err error) string {
 
 // broadcast sends news to the room until ctx ends.
 func (s *server) broadcast(ctx context.Context) {
-	rng := rand.New(rand.NewPCG(1, 1))
+	rng := newRand(1, 1)
 	bodies := newLibrary(rng)
 	tick := time.NewTicker(newsInterval)
 	defer tick.Stop()

@@ -2,13 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/flate"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 )
 
 // What attackers say is made here, byte by byte: a library would keep them from it.
@@ -98,12 +98,20 @@ func readFrame(r *bufio.Reader) (opcode byte, payload []byte, err error) {
 	return opcode, payload, err
 }
 
-// deflated compresses n zeros, as in a message of permessage-deflate.
+// deflated compresses n times 1 MiB of zeros, and a byte more, as for a message of
+// permessage-deflate (RFC 7692, section 7.2.1).
 func deflated(n int) []byte {
-	var b strings.Builder
-	w, err := flate.NewWriter(&b, flate.BestCompression)
+	const trailer = "\x00\x00\xff\xff"
+	one := flushed(make([]byte, 1<<20))
+	return bytes.TrimSuffix(append(bytes.Repeat(one, n), flushed([]byte{0})...), []byte(trailer))
+}
+
+// flushed compresses p into blocks that end at a byte and refer to nothing before them.
+func flushed(p []byte) []byte {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
 	if err == nil {
-		_, err = io.CopyN(w, zeroReader{}, int64(n))
+		_, err = w.Write(p)
 	}
 	if err == nil {
 		err = w.Flush()
@@ -111,12 +119,5 @@ func deflated(n int) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("compress/flate: %v", err)) // neither the level nor the memory can be wrong
 	}
-	return []byte(strings.TrimSuffix(b.String(), "\x00\x00\xff\xff"))
-}
-
-type zeroReader struct{}
-
-func (zeroReader) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
+	return b.Bytes()
 }
