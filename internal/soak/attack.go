@@ -108,7 +108,7 @@ func (as *attackers) answer(q attackerRequest) (a attackerAnswer) {
 func (as *attackers) attack(ctx context.Context, rng *rand.Rand) {
 	for as.begun.take(ctx, 1) {
 		as.mu.Lock()
-		q, kind := as.request, attacks[rng.IntN(len(attacks))]
+		q, kind := as.request, draw(rng)
 		room := as.open < q.Most && (!kind.heavy || as.heavy <= q.Most/heavyShare)
 		if room {
 			as.open++
@@ -138,6 +138,21 @@ func (as *attackers) attack(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
+// draw draws an attack.
+func draw(rng *rand.Rand) attack {
+	all := 0
+	for _, a := range attacks {
+		all += 1 + a.lots
+	}
+	lot := rng.IntN(all)
+	for _, a := range attacks {
+		if lot -= 1 + a.lots; lot < 0 {
+			return a
+		}
+	}
+	panic("unreachable")
+}
+
 // An attack is one kind of them.
 type attack struct {
 	name     string
@@ -145,6 +160,7 @@ type attack struct {
 	run      func(*hostile) error // its error is why it could not go on
 	raw      bool                 // without an opening handshake
 	heavy    bool                 // sends as much as it can
+	lots     int                  // more in the draw for who comes next
 	outcomes string               // those that are right
 }
 

@@ -1,35 +1,38 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"strings"
 	"time"
 )
 
-// attacks are the kinds of attacks, all of them as frequent. Which bytes they are made
-// of says the function of each.
+// attacks are the kinds of attacks. Which bytes they are made of says the function of
+// each. Those that take time and do little are more frequent, so that many are there at
+// once.
 var attacks = []attack{
 	{name: "declared huge", run: (*hostile).declaredHuge, outcomes: "1002 1009"},
-	{name: "declared and not sent", run: (*hostile).declaredNotSent, outcomes: thrown},
+	{name: "declared and not sent", run: (*hostile).declaredNotSent, lots: 4, outcomes: thrown},
 	{name: "fragments of a byte", run: (*hostile).byteFragments, heavy: true, outcomes: "1008 reset"},
 	{name: "empty fragments", run: (*hostile).emptyFragments, heavy: true, outcomes: "1008 reset"},
 	{name: "pings, nothing read", run: (*hostile).pingFlood, heavy: true, outcomes: thrown},
 	{name: "messages, nothing read", run: (*hostile).messageFlood, heavy: true, outcomes: thrown},
+	{name: "messages, read slowly", path: "/room/plain", run: (*hostile).slowReader, lots: 1, outcomes: outcomeEcho},
 	{name: "empty messages", path: "/serve/plain", run: (*hostile).emptyMessages, outcomes: outcomeEcho},
 	{name: "pongs", path: "/start/plain", run: (*hostile).pongs, heavy: true, outcomes: outcomeEcho},
-	{name: "byte by byte", path: "/read/plain", run: (*hostile).byteByByte, outcomes: outcomeEcho},
+	{name: "byte by byte", path: "/read/plain", run: (*hostile).byteByByte, lots: 4, outcomes: outcomeEcho},
 	{name: "bomb", path: "/start/takeover", run: (*hostile).bomb, outcomes: "1009 reset"},
 	{name: "bomb in fragments", path: "/read/classic", run: (*hostile).fragmentedBomb, outcomes: "1009 reset"},
 	{name: "blocks of nothing", path: "/serve/takeover", run: (*hostile).emptyBlocks, outcomes: "1007 1008 1009 reset"},
 	{name: "no deflate", path: "/room/classic", run: (*hostile).noDeflate, outcomes: "1007"},
 	{name: "bad frame", run: (*hostile).badFrame, outcomes: "1002"},
 	{name: "bad text", run: (*hostile).badText, outcomes: "1007"},
-	{name: "silence", run: (*hostile).silence, outcomes: thrown},
+	{name: "silence", run: (*hostile).silence, lots: 4, outcomes: thrown},
 	{name: "half a message, then a FIN", run: (*hostile).halfThenFIN, outcomes: "end reset"},
 	{name: "half a message, then gone", run: (*hostile).halfThenGone, outcomes: outcomeGone},
 	{name: "gone at once", run: (*hostile).gone, raw: true, outcomes: outcomeGone},
-	{name: "slow request", run: (*hostile).slowRequest, raw: true, outcomes: "400 408 431 end reset"},
+	{name: "slow request", run: (*hostile).slowRequest, raw: true, lots: 4, outcomes: "400 408 431 end reset"},
 	{name: "bad request", run: (*hostile).badRequest, raw: true, outcomes: "400 403 404 405 426 431 505 reset"},
 }
 
@@ -68,13 +71,42 @@ func (h *hostile) pingFlood() error {
 	return h.flood(bytes.Repeat(frame(nil, fin|ping, bytes.Repeat([]byte("p"), 125)), 100))
 }
 
-// messageFlood is what a client does that reads too slowly, namely not at all.
-func (h *hostile) messageFlood() error {
-	var noise []byte // which no compression makes less of
-	for len(noise) < 16<<10 {
-		noise = binary.LittleEndian.AppendUint64(noise, h.rng.Uint64())
+func (h *hostile) messageFlood() error { return h.flood(h.noise()) }
+
+// noise is a message of 16 KiB that no compression makes less of.
+func (h *hostile) noise() []byte {
+	var p []byte
+	for len(p) < 16<<10 {
+		p = binary.LittleEndian.AppendUint64(p, h.rng.Uint64())
 	}
-	return h.flood(frame(nil, fin|binaryData, noise))
+	return frame(nil, fin|binaryData, p)
+}
+
+// slowReader has more sent to it than fits into buffers, and reads that at 200 KiB a
+// second. It remains a good client.
+func (h *hostile) slowReader() error {
+	sent := make(chan error, 1)
+	go func() {
+		err := h.send(bytes.Repeat(h.noise(), 24))
+		if err == nil {
+			err = h.send(frame(nil, fin|text, []byte(stillThere)))
+		}
+		sent <- err
+	}()
+	h.in = bufio.NewReader(&slowly{h})
+	err := h.echoed(stillThere)
+	<-sent // what could not be sent can't have come back
+	return err
+}
+
+// slowly reads from a connection that is slow.
+type slowly struct{ h *hostile }
+
+func (s *slowly) Read(p []byte) (int, error) {
+	if !pause(s.h.ctx, 20*time.Millisecond) {
+		return 0, s.h.ctx.Err()
+	}
+	return s.h.nc.Read(p)
 }
 
 func (h *hostile) emptyMessages() error {
@@ -92,13 +124,14 @@ func (h *hostile) pongs() error {
 	return h.stillGood()
 }
 
+const stillThere = "still there?"
+
 // stillGood has the server answer a message.
 func (h *hostile) stillGood() error {
-	const message = "still there?"
-	if err := h.send(frame(nil, fin|text, []byte(message))); err != nil {
+	if err := h.send(frame(nil, fin|text, []byte(stillThere))); err != nil {
 		return err
 	}
-	return h.echoed(message)
+	return h.echoed(stillThere)
 }
 
 func (h *hostile) byteByByte() error {

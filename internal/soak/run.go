@@ -94,7 +94,7 @@ func (s *soak) soak(ctx context.Context, v *verdict) error {
 	}
 	bad := s.connections / hostileShare
 	good := s.connections - bad
-	s.order = attackerRequest{Addr: hello.Addr, Seed: s.seed, Most: bad, Rate: max(bad/3, 10)}
+	s.order = attackerRequest{Addr: hello.Addr, Seed: s.seed, Most: bad, Rate: max(bad/2, 10)}
 	if _, err := s.attackers.ask(s.order); err != nil {
 		return err
 	}
