@@ -52,8 +52,8 @@
 //     the server within 5 s.
 //
 // The exit status is 0, 1 for a failure, or 75 if all that is missing is a decision; go run
-// makes 1 of both.
-// SIGINT goes to the end at once, and judges what there is; a second one ends the program.
+// makes 1 of both. SIGINT goes to the end at once, and judges what there is; a second one
+// ends the program.
 //
 // How to read it: run.go leads, judge.go judges, server.go is the server, good.go and
 // message.go are the good clients, attack.go and attacks.go the attackers with wire.go for
