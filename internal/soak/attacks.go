@@ -82,8 +82,9 @@ func (h *hostile) noise() []byte {
 	return frame(nil, fin|binaryData, p)
 }
 
-// slowReader has more sent to it than fits into buffers, and reads that at 200 KiB a
-// second. It remains a good client.
+// slowReader has more sent to it than fits into buffers, and reads that at 800 KiB a
+// second. It remains a good client: a write waits for the better part of a buffer to
+// be read, and the server gives it a second for that.
 func (h *hostile) slowReader() error {
 	sent := make(chan error, 1)
 	go func() {
@@ -93,7 +94,7 @@ func (h *hostile) slowReader() error {
 		}
 		sent <- err
 	}()
-	h.in = bufio.NewReader(&slowly{h})
+	h.in = bufio.NewReaderSize(&slowly{h}, 16<<10)
 	err := h.echoed(stillThere)
 	<-sent // what could not be sent can't have come back
 	return err

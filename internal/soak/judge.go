@@ -140,7 +140,8 @@ func (v *verdict) judgeLatency(intervals []interval, bound float64) {
 		switch {
 		case bound <= 0 || ratio <= bound:
 		case unsteady >= bound:
-			v.undecided = append(v.undecided, fmt.Sprintf("latency, %s: %.2f times under attack, but calm intervals differ by %.2f", what.name, ratio, unsteady))
+			v.undecided = append(v.undecided,
+				fmt.Sprintf("latency, %s: %.2f times under attack, but calm intervals differ by %.2f", what.name, ratio, unsteady))
 		default:
 			v.fail("latency, %s: %.2f times under attack, which is more than %.2f", what.name, ratio, bound)
 		}

@@ -27,7 +27,8 @@ func main() {
 	flag.DurationVar(&o.interval, "interval", 5*time.Second, "how long an `interval` is")
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "what chance goes by: a `number`")
 	flag.Float64Var(&o.drift, "drift", 0.05, "fail if heap, goroutines or descriptors drift by this `part`; 0 does not")
-	flag.Float64Var(&o.latency, "latency", 2, "fail if the latency of good connections under attack is more than this `factor` of that without; 0 does not")
+	flag.Float64Var(&o.latency, "latency", 2,
+		"fail if the latency of good connections under attack is more than this `factor` of that without; 0 does not")
 	flag.Parse()
 	if flag.NArg() > 0 || o.interval < 100*time.Millisecond {
 		flag.Usage()

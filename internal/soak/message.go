@@ -96,7 +96,8 @@ const (
 )
 
 func newLibrary(rng *rand.Rand) *library {
-	words := strings.Fields(`the quick brown fox {"id":17,"name":"Zoë","tags":["a","b"]} быстрая лиса прыгает 敏捷的 棕色 狐狸 𝄞 ☃ 0x7f 3.14159`)
+	words := strings.Fields(`the quick brown fox {"id":17,"name":"Zoë","tags":["a","b"]}
+		быстрая лиса прыгает 敏捷的 棕色 狐狸 𝄞 ☃ 0x7f 3.14159`)
 	var text strings.Builder
 	for text.Len() < libraryBytes {
 		text.WriteString(words[rng.IntN(len(words))])

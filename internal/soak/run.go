@@ -61,7 +61,8 @@ type tally struct {
 // run runs all of it, and says on w what it sees. When ctx ends, it comes to the end at once.
 func run(ctx context.Context, w io.Writer, o options) (v verdict, err error) {
 	if n := fits(o.connections, mostDescriptors()); n < o.connections {
-		fmt.Fprintf(w, "%d connections instead of %d: the system allows %d descriptors (ulimit -n)\n", max(n, 0), o.connections, mostDescriptors())
+		fmt.Fprintf(w, "%d connections instead of %d: the system allows %d descriptors (ulimit -n)\n",
+			max(n, 0), o.connections, mostDescriptors())
 		o.connections = n
 	}
 	if o.connections < fewest {
@@ -228,8 +229,11 @@ func (s *soak) tally() (t tally, err error) {
 }
 
 const heading = "" +
-	"                       connections |            server             |            clients            | messages a second |      latency, ms       |   cpu, % of all processors     |\n" +
-	"  time phase             good  bad | gorout descr  heap   rss, MiB | gorout descr  heap   rss, MiB |  echoes      news |   p50     p99   worst  | server clients attackers other | connections that ended badly, by the server's error"
+	"                       connections |            server             |            clients            |" +
+	" messages a second |      latency, ms       |   cpu, % of all processors     |\n" +
+	"  time phase             good  bad | gorout descr  heap   rss, MiB | gorout descr  heap   rss, MiB |" +
+	"  echoes      news |   p50     p99   worst  | server clients attackers other |" +
+	" connections that ended badly, by the server's error"
 
 // print prints an interval.
 func (s *soak) print(p phase, now tally, i interval) {
@@ -245,7 +249,8 @@ func (s *soak) print(p phase, now tally, i interval) {
 	other := max(0, now.machine-s.last.machine-server-clients-attackers)
 	fmt.Fprintf(s.w, "%6.0f %-16s %5d %4d | %s | %s | %7.0f %9.0f | %6.2f %7.2f %7.2f | %6.0f %7.0f %9.0f %5.0f | %s\n",
 		now.at.Sub(s.begin).Seconds(), p, s.clients.open.Load(), now.attack.Open, figures(now.server.figures), figures(now.clients),
-		rate(now.messages-s.last.messages), rate(now.news-s.last.news), milliseconds(median(i.p50)), milliseconds(median(i.p99)), milliseconds(slices.Max(i.p99)),
+		rate(now.messages-s.last.messages), rate(now.news-s.last.news),
+		milliseconds(median(i.p50)), milliseconds(median(i.p99)), milliseconds(slices.Max(i.p99)),
 		share(server), share(clients), share(attackers), share(other), counts(since(s.last.server.Ends, now.server.Ends)))
 }
 
@@ -323,7 +328,8 @@ func (s *soak) goodbye(v *verdict, before figures) error {
 		before, after figures
 	}{{"server", end.Before, end.figures}, {"clients", before, after}} {
 		v.note("  %s: goroutines %d, %d; descriptors %d, %d; live heap %.1f MiB, %.1f MiB", side.name,
-			side.before.Goroutines, side.after.Goroutines, side.before.Descriptors, side.after.Descriptors, mebi(side.before.Heap), mebi(side.after.Heap))
+			side.before.Goroutines, side.after.Goroutines, side.before.Descriptors, side.after.Descriptors,
+			mebi(side.before.Heap), mebi(side.after.Heap))
 	}
 	if int(s.clients.away.Load()) != good {
 		v.fail("%d of %d good connections were not told 1001", good-int(s.clients.away.Load()), good)

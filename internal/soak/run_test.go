@@ -25,7 +25,9 @@ func TestRun(t *testing.T) {
 	}
 	t.Parallel()
 	var out strings.Builder
-	v, err := run(t.Context(), &out, options{connections: 75, time: time.Second, interval: 300 * time.Millisecond, seed: 1, bounds: bounds{end: time.Minute}})
+	v, err := run(t.Context(), &out, options{
+		connections: 75, time: time.Second, interval: 300 * time.Millisecond, seed: 1, bounds: bounds{end: time.Minute},
+	})
 	require.NoError(t, err, "%s", &out)
 	require.Empty(t, v.failures, "%s\n%s", &out, strings.Join(v.notes, "\n"))
 	require.Empty(t, v.undecided)
@@ -44,7 +46,9 @@ func TestRunInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out strings.Builder
-	v, err := run(ctx, &out, options{connections: 20, time: time.Hour, interval: time.Second, bounds: bounds{drift: 0.05, latency: 2, end: time.Minute}})
+	v, err := run(ctx, &out, options{
+		connections: 20, time: time.Hour, interval: time.Second, bounds: bounds{drift: 0.05, latency: 2, end: time.Minute},
+	})
 	require.NoError(t, err, "%s", &out)
 	require.Empty(t, v.failures, "%s", &out)
 }
