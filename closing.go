@@ -116,6 +116,7 @@ func (c *Conn) kill(cause error) {
 	if end.dead == nil {
 		end.dead = cause
 	}
+	cause = end.dead // of two who come here at once both give the same one
 	end.lingering = true
 	if end.drop != nil {
 		end.drop.Stop()
