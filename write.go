@@ -725,9 +725,13 @@ func (w *writer) writeVector(h FrameHeader, p []byte) error {
 	defer vectors.Put(v)
 	v.parts = [2][]byte{h.Append(v.header[:0]), p}
 	v.bufs = v.parts[:]
+	whole := len(v.parts[0]) + len(p)
 	n, err := v.bufs.WriteTo(w.line.nc)
 	w.wire.Add(n)
 	v.parts = [2][]byte{}
+	if err == nil && n < int64(whole) {
+		err = io.ErrShortWrite // as in writeAll
+	}
 	return err
 }
 
@@ -775,7 +779,7 @@ func (w *writer) write(b []byte) (err error) {
 	if w.line.raw != nil && len(b) <= sock.MaxSize {
 		n, err = w.line.write(b, true)
 	} else {
-		n, err = w.line.nc.Write(b)
+		n, err = writeAll(w.line.nc, b)
 	}
 	w.wire.Add(int64(n))
 	return err

@@ -1131,3 +1131,24 @@ func TestDeadlineOnOurClock(t *testing.T) {
 	require.Contains(t, onOurClock(deadline).String(), "m=")
 	require.WithinDuration(t, deadline, onOurClock(deadline), time.Second)
 }
+
+// A net.Conn of the program's may take less than it was given and have no error, against
+// the rules of io.Writer. What is lost has one.
+func TestWritesThatAreCutInSilence(t *testing.T) {
+	t.Parallel()
+	bothEnds(t, func(t *testing.T, server bool) {
+		for _, size := range []int{0, smallPayload, smallPayload + 1, 1 << 20} {
+			w := newTestWriter(&wire{onWrite: func(b []byte) (int, error) { return len(b) - 1, nil }}, server)
+			require.ErrorIs(t, w.write(BinaryMessage, strings.Repeat("x", size)), io.ErrShortWrite, "%d bytes", size)
+			require.ErrorIs(t, w.flush(), io.ErrShortWrite)
+		}
+	})
+	nc := &cutting{scriptedConn{Reader: strings.NewReader(plainRequest)}}
+	_, _, err := new(Upgrader).UpgradeConn(nc)
+	require.ErrorIs(t, err, io.ErrShortWrite)
+	nc.requireClosed(t)
+}
+
+type cutting struct{ scriptedConn }
+
+func (c *cutting) Write(p []byte) (int, error) { return len(p) / 2, nil }
