@@ -75,14 +75,14 @@ type Conn struct {
 	mu      sync.Mutex
 	in, out stream
 	reset   bool
-	lost    bool  // what is written from here on gets lost
-	broken  error // what writes fail with from here on
-	struck  bool  // the fault has shown
-	spent   bool  // and will not again
-	later   int   // writes since then
-	again   []byte
-	taken   []byte
-	ended   bool // a read has returned io.EOF
+	lost    bool   // what is written from here on gets lost
+	broken  error  // what writes fail with from here on
+	struck  bool   // the fault has shown
+	spent   bool   // and will not again
+	later   int    // writes since then
+	again   []byte // what is to be read for the second time
+	taken   []byte // what reads have brought
+	ended   bool   // a read has returned io.EOF
 }
 
 // A stream is one direction of a Conn.
@@ -229,13 +229,14 @@ func (c *Conn) passed(p []byte) {
 // Write implements net.Conn.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	for {
-		m, head, err, over := c.beforeWrite(p)
+		own, head, err, over := c.beforeWrite(p)
 		if over {
-			return n + m, err
+			return n + own, err
 		}
-		m, err = c.Conn.Write(head)
-		n += min(m, len(p))
-		p = p[min(m, len(p)):]
+		m, err := c.Conn.Write(head)
+		m = min(m, own) // what was doubled is not p's
+		n += m
+		p = p[m:]
 		c.mu.Lock()
 		reset := c.reset
 		c.out.pos += m
@@ -249,8 +250,8 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// beforeWrite returns what is to be written for the beginning of p, or that it is over:
-// n bytes of p are taken then.
+// beforeWrite returns what is to be written for the first n bytes of p, or that it is
+// over: n bytes of p are taken then.
 func (c *Conn) beforeWrite(p []byte) (n int, head []byte, err error, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,9 +267,10 @@ func (c *Conn) beforeWrite(p []byte) (n int, head []byte, err error, over bool) 
 	case c.lost && !c.closed():
 		return len(p), nil, nil, true
 	case !c.plan.Write || c.plan.Kind == None || c.spent || c.closed():
-		return 0, p, nil, false
+		return len(p), p, nil, false
 	case s.pos < c.plan.At:
-		return 0, p[:min(len(p), c.plan.At-s.pos)], nil, false
+		n = min(len(p), c.plan.At-s.pos)
+		return n, p[:n], nil, false
 	}
 	c.struck = true
 	switch c.plan.Kind {
@@ -302,16 +304,17 @@ func (c *Conn) beforeWrite(p []byte) (n int, head []byte, err error, over bool) 
 		c.spent = true
 		head = bytes.Clone(p)
 		head[0] ^= c.plan.Bits
-		return 0, head, nil, false
+		return len(p), head, nil, false
 	case Twice:
-		head = p[:min(len(p), c.plan.Length-len(s.segment))]
+		head = bytes.Clone(p[:min(len(p), c.plan.Length-len(s.segment))])
+		n = len(head)
 		if s.segment = append(s.segment, head...); len(s.segment) == c.plan.Length {
 			c.spent = true
-			head = append(bytes.Clone(head), s.segment...)
+			head = append(head, s.segment...)
 		}
-		return 0, head, nil, false
+		return n, head, nil, false
 	}
-	return 0, p, nil, false
+	return len(p), p, nil, false
 }
 
 // stall waits as the plan has it. The caller has the mutex, which is given up

@@ -71,7 +71,7 @@ func (r *racer) try(what string, err error) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !documented(err) && !errors.Is(err, websocket.ErrWriteQueueFull) && !errors.Is(err, errHandled) {
+	if !documented(err) && !ofTheNetwork(err) && !errors.Is(err, websocket.ErrWriteQueueFull) && !errors.Is(err, errHandled) {
 		r.failures = append(r.failures, fmt.Sprintf("%s returns an error that is not documented: %v", what, err))
 	}
 	if !errors.Is(err, websocket.ErrCloseSent) && !errors.Is(err, websocket.ErrWriteQueueFull) {
@@ -249,13 +249,13 @@ var actors = []func(r *racer, lots *mathrand.Rand){
 		_ = r.c.SetWriteDeadline(time.Time{}) // never fails
 	},
 	func(r *racer, lots *mathrand.Rand) {
-		for range lots.IntN(10) {
+		for range lots.IntN(30) {
 			dawdle(lots)
 		}
 		_ = r.try("Close", r.c.Close())
 	},
 	func(r *racer, lots *mathrand.Rand) {
-		for range lots.IntN(10) {
+		for range lots.IntN(30) {
 			dawdle(lots)
 		}
 		r.shutdown(lots)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/bits"
 	"net"
 	"net/http"
 	"os"
@@ -722,10 +723,11 @@ func plans(write, header bool, at, left int) (ps []Plan) {
 
 // trials returns the connections to try for one fault: with all methods and both ways
 // to close, or with one each in turn.
-func trials(d door, p Plan, turn int) (trs []trial) {
+func trials(d door, p Plan) (trs []trial) {
+	turn := p.At + 5*int(p.Kind) + bits.TrailingZeros8(p.Bits)
 	for m := range method(methods) {
-		for _, leaves := range []bool{false, true} {
-			if !*full && turn%(2*methods) != 2*int(m)+map[bool]int{true: 1}[leaves] {
+		for i, leaves := range []bool{false, true} {
+			if !*full && turn%(2*methods) != 2*int(m)+i {
 				continue
 			}
 			// What a timeout does to Shutdown, whose reads the program's deadline does not
@@ -758,7 +760,7 @@ func TestTranscript(t *testing.T) {
 					if skipped(turn) {
 						continue
 					}
-					for _, tr := range trials(d, p, turn) {
+					for _, tr := range trials(d, p) {
 						o := try(t, tr)
 						o.verify(t, tr)
 						count++
