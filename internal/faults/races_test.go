@@ -47,6 +47,7 @@ const hangTime = 30 * time.Second
 type racer struct {
 	t      *testing.T
 	name   string
+	link   int            // among links
 	lots   *mathrand.Rand // of the goroutine that plans the round
 	c      *websocket.Conn
 	server bool
@@ -395,6 +396,7 @@ type racingPeer struct {
 
 	got         []byte
 	err         error       // what reading ended with
+	unsaid      error       // why something could not be written, nil if all was
 	sent        []string    // messages that went out, or may have
 	heard, left atomic.Bool // a close frame has come, and gone
 }
@@ -480,6 +482,7 @@ func (p *racingPeer) write(over <-chan struct{}) {
 		}
 		_, err := p.nc.Write(b)
 		if err != nil {
+			p.unsaid = err
 			return
 		}
 		if b[0]&15 == wstest.Close {
@@ -557,9 +560,9 @@ var certificate = sync.OnceValues(func() (*tls.Config, error) {
 })
 
 // run runs a round.
-func (r *racer) run(link int) {
+func (r *racer) run() {
 	t, lots := r.t, r.lots
-	clientEnd, serverEnd, err := links[link]()
+	clientEnd, serverEnd, err := links[r.link]()
 	require.NoError(t, err)
 	ours, theirs := clientEnd, serverEnd
 	if r.server {
@@ -644,11 +647,13 @@ func (r *racer) verify(compressed bool) {
 		}
 	}
 	// Close drops the connection. If something from the peer was not read by then, TCP
-	// resets it, and the peer may lose what it had not read either.
-	reset := errors.Is(context.Cause(r.c.Context()), net.ErrClosed) && r.peer.err != nil && r.peer.err != io.EOF
+	// resets it, and the peer may lose what it had not read either. It hears of the reset
+	// when it reads or when it writes.
+	reset := r.link > 0 && errors.Is(context.Cause(r.c.Context()), net.ErrClosed) && (r.peer.unsaid != nil || r.peer.err != nil && r.peer.err != io.EOF)
 	if len(lost) > 0 && !reset {
 		tells := func(err error) bool { return r.peer.mood == vanishes || tellsOfLoss(err) }
-		require.True(t, slices.ContainsFunc(r.told, tells), "%s: %q are lost, and nobody was told: %v; %v", r.name, lost, r.told, context.Cause(r.c.Context()))
+		require.True(t, slices.ContainsFunc(r.told, tells), "%s: %q are lost, and nobody was told: %v; %v; peer in mood %d ended with %v and got %d bytes", r.name, lost, r.told,
+			context.Cause(r.c.Context()), r.peer.mood, r.peer.err, len(r.peer.got))
 	}
 
 	// What was read is what was sent, from the beginning, and by two readers together.
@@ -730,11 +735,10 @@ func TestRaces(t *testing.T) {
 	for i := range *rounds {
 		r := &racer{
 			t: t, lots: mathrand.New(mathrand.NewPCG(from, uint64(i))), read: make(map[string][]string),
-			server: i/len(links)%2 == 0, method: method(i / 2 / len(links) % methods),
+			link: i % len(links), server: i/len(links)%2 == 0, method: method(i / 2 / len(links) % methods),
 		}
-		link := i % len(links)
-		r.name = fmt.Sprintf("round %d of seed %d, link %d, server %t, %v", i, from, link, r.server, r.method)
-		r.run(link)
+		r.name = fmt.Sprintf("round %d of seed %d, link %d, server %t, %v", i, from, r.link, r.server, r.method)
+		r.run()
 		requireBack(t, r.name, goroutines, files)
 		counts["accepted"] += len(r.accepted)
 		counts["told"] += len(r.told)
