@@ -31,7 +31,9 @@ const (
 	Twice         // the Plan's Length bytes come twice
 )
 
-var kindNames = [...]string{"none", "EOF", "reset", "timeout", "overdue", "silence", "pause", "octets", "broken", "short", "careless", "flip", "twice"}
+var kindNames = [...]string{
+	"none", "EOF", "reset", "timeout", "overdue", "silence", "pause", "octets", "broken", "short", "careless", "flip", "twice",
+}
 
 // String names the kind.
 func (k Kind) String() string { return kindNames[k] }

@@ -568,7 +568,10 @@ func (r *racer) run() {
 	if r.server {
 		ours, theirs = serverEnd, clientEnd
 	}
-	r.peer = &racingPeer{nc: theirs, client: r.server, mood: mood(max(0, lots.IntN(5)-2)), lots: mathrand.New(mathrand.NewPCG(lots.Uint64(), 1)), queue: make(chan []byte, 100)}
+	r.peer = &racingPeer{
+		nc: theirs, client: r.server, mood: mood(max(0, lots.IntN(5)-2)),
+		lots: mathrand.New(mathrand.NewPCG(lots.Uint64(), 1)), queue: make(chan []byte, 100),
+	}
 	n := websocket.Negotiated{Server: r.server}
 	opts := websocket.Options{CloseTimeout: 100 * time.Millisecond}
 	if lots.IntN(2) == 0 {
@@ -649,7 +652,8 @@ func (r *racer) verify(compressed bool) {
 	// Close drops the connection. If something from the peer was not read by then, TCP
 	// resets it, and the peer may lose what it had not read either. It hears of the reset
 	// when it reads or when it writes.
-	reset := r.link > 0 && errors.Is(context.Cause(r.c.Context()), net.ErrClosed) && (r.peer.unsaid != nil || r.peer.err != nil && r.peer.err != io.EOF)
+	reset := r.link > 0 && errors.Is(context.Cause(r.c.Context()), net.ErrClosed) &&
+		(r.peer.unsaid != nil || r.peer.err != nil && r.peer.err != io.EOF)
 	if len(lost) > 0 && !reset {
 		tells := func(err error) bool { return r.peer.mood == vanishes || tellsOfLoss(err) }
 		require.True(t, slices.ContainsFunc(r.told, tells), "%s: %q are lost, and nobody was told: %v; %v; peer in mood %d ended with %v and got %d bytes", r.name, lost, r.told,
@@ -743,5 +747,6 @@ func TestRaces(t *testing.T) {
 		counts["accepted"] += len(r.accepted)
 		counts["told"] += len(r.told)
 	}
-	t.Logf("%d rounds in %v, seed %d: %d messages accepted, %d errors", *rounds, time.Since(began).Round(time.Millisecond), from, counts["accepted"], counts["told"])
+	t.Logf("%d rounds in %v, seed %d: %d messages accepted, %d errors",
+		*rounds, time.Since(began).Round(time.Millisecond), from, counts["accepted"], counts["told"])
 }
