@@ -38,7 +38,7 @@ type ending struct {
 	cause     error       // why it does, nil while it is only about to
 	dead      error       // why we closed the network connection, or are about to; nil if we did not
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	closed    bool        // the program has called Close
+	closed    bool        // the program has called Close, or Shutdown has for it
 	vanished  bool        // and that because the peer ended its side without a close frame
 	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if the closing handshake takes too long
@@ -116,6 +116,7 @@ func (c *Conn) kill(cause error) {
 	if end.dead == nil {
 		end.dead = cause
 	}
+	cause = end.dead // of two who come here at once both give the same one
 	end.lingering = true
 	if end.drop != nil {
 		end.drop.Stop()
@@ -170,11 +171,15 @@ func (c *Conn) readFailed(err error) error {
 // If accepted messages had to be dropped, Close returns the reason.
 //
 // Shutdown takes leave of the peer first.
-func (c *Conn) Close() error {
+func (c *Conn) Close() error { return c.close(true) }
+
+// close is Close. told says that the program gets to know what was dropped; if not, its
+// own Close will tell.
+func (c *Conn) close(told bool) error {
 	c.mu.Lock()
 	end := c.endLocked()
 	again := end.closed
-	end.closed = true
+	end.closed = again || told
 	if end.dead != nil {
 		c.mu.Unlock()
 		if again {
@@ -231,8 +236,9 @@ func (c *Conn) Shutdown(ctx context.Context, code int, reason string) error {
 	return c.shutdown(ctx, code, reason, false)
 }
 
-// shutdown is Shutdown, with a choice of whether messages are discarded at once.
-func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bool) error {
+// shutdown is Shutdown. For a loop that has ended messages are discarded at once, and
+// nobody is told of the outcome.
+func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool) error {
 	if code == 0 {
 		code = CloseNormalClosure
 	}
@@ -265,7 +271,7 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 		}
 		err := say()
 		if err != nil {
-			_ = c.Close() // the error to report is the one before
+			_ = c.close(!loop) // the error to report is the one before
 		}
 		return err
 	}
@@ -274,22 +280,22 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, discard bo
 	go func() {
 		err := say()
 		if err != nil && ctx.Err() == nil {
-			_ = c.Close() // as above
+			_ = c.close(!loop) // as above
 		}
 		said <- err
 	}()
-	err := c.awaitClose(ctx, discard)
+	err := c.awaitClose(ctx, loop)
 	if unsaid := <-said; unsaid != nil {
 		err = unsaid
 	}
 	switch {
 	case closedByPeer(err):
-		return c.Close()
+		return c.close(!loop)
 	case ctx.Err() != nil:
 		drop()
 		return context.Cause(ctx)
 	}
-	_ = c.Close() // as above
+	_ = c.close(!loop) // as above
 	return err
 }
 
@@ -392,7 +398,7 @@ func (c *Conn) farewell(err error) {
 		}
 	}
 	if c.peerVanished() { // nobody is there to be told
-		_ = c.Close() // the outcome is err
+		_ = c.close(false) // the outcome is err
 		return
 	}
 	ctx := context.Background()
@@ -403,7 +409,7 @@ func (c *Conn) farewell(err error) {
 	}
 	// The outcome is err; whether the peer gets to hear of it is its affair.
 	_ = c.shutdown(ctx, code, reason, true)
-	_ = c.Close()
+	_ = c.close(false)
 }
 
 // peerVanished reports whether reading has ended since the peer did without a close

@@ -892,3 +892,19 @@ func TestDeadlinesBehindAFreshPong(t *testing.T) {
 		<-read
 	})
 }
+
+// Two who drop the connection at the same time have one reason for it, which stays.
+func TestKilledByTwo(t *testing.T) {
+	t.Parallel()
+	c, _ := scripted(t, overPipe, true, Options{})
+	read := reading(c)
+	c.mu.Lock()
+	c.endLocked().dead = errSilent // by one who is about to do the rest
+	c.mu.Unlock()
+	c.kill(errCloseTimeout)
+	err := requireNothing(t, <-read)
+	require.Equal(t, errSilent, err)
+	requireSticky(t, c, err)
+	require.Equal(t, err, context.Cause(c.Context()))
+	require.Equal(t, err, c.WriteMessage(TextMessage, nil))
+}

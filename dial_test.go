@@ -19,10 +19,13 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/internal/wstest"
 )
 
 // greeter upgrades every request, greets with the path, and closes.
@@ -824,4 +827,38 @@ func TestConfigurationMayBeCopied(t *testing.T) {
 	require.Equal(t, d, d2)
 	require.Equal(t, o, o2)
 	require.Equal(t, c, c2)
+}
+
+// However little of the answer has come, the error is that of the network, and not what
+// the half line looks like.
+func TestDialLosesTheNetwork(t *testing.T) {
+	t.Parallel()
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	for _, tt := range []struct {
+		name      string
+		end, want error
+	}{
+		{"reset", reset, syscall.ECONNRESET},
+		{"end", io.EOF, io.ErrUnexpectedEOF},
+	} {
+		for n := range len(plainAnswer) {
+			nc := &answering{scriptedConn: scriptedConn{Reader: &wstest.Source{Data: []byte(plainAnswer[:n]), End: tt.end}}}
+			d := Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
+			_, _, err := d.Dial("ws://example.com", nil)
+			require.ErrorIs(t, err, tt.want, "%s after %d bytes", tt.name, n)
+			require.ErrorContains(t, err, "websocket: reading the server's answer: ")
+			require.True(t, nc.closed.Load())
+		}
+	}
+}
+
+// A read that fails once has failed: what comes after it is not taken for another line.
+func TestDialStaysWithTheFirstError(t *testing.T) {
+	t.Parallel()
+	for n := range len(plainAnswer) {
+		nc := &answering{scriptedConn: scriptedConn{Reader: &wstest.Source{Data: []byte(plainAnswer), Stops: []int{n}, Stop: os.ErrDeadlineExceeded}}}
+		d := Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
+		_, _, err := d.Dial("ws://example.com", nil)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "after %d bytes", n)
+	}
 }

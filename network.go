@@ -132,7 +132,7 @@ func checkHeader(h http.Header) error {
 // readResponse reads the header of the response to req, over those of interim
 // responses (RFC 9110, section 15.2), in all at most maxHandshake bytes.
 func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader, error) {
-	limited := &io.LimitedReader{R: nc, N: maxHandshake}
+	limited := &responseReader{LimitedReader: io.LimitedReader{R: nc, N: maxHandshake}}
 	br := bufio.NewReader(limited)
 	if _, err := br.Peek(1); err == nil {
 		if trace := clientTrace(req.Context()); trace.GotFirstResponseByte != nil {
@@ -144,6 +144,10 @@ func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader
 		switch {
 		case err != nil && limited.N == 0:
 			return nil, nil, fmt.Errorf("header over %d bytes", maxHandshake)
+		case err != nil && limited.broken == io.EOF:
+			return nil, nil, io.ErrUnexpectedEOF
+		case err != nil && limited.broken != nil:
+			return nil, nil, limited.broken
 		case err != nil:
 			return nil, nil, err
 		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:
@@ -151,6 +155,23 @@ func readResponse(nc net.Conn, req *http.Request) (*http.Response, *bufio.Reader
 			return resp, br, nil
 		}
 	}
+}
+
+// A responseReader stays with the first error of the network. net/http has none of that:
+// it calls a line that breaks off malformed, or takes the next bytes for another line.
+type responseReader struct {
+	io.LimitedReader
+	broken error // nil so far
+}
+
+func (r *responseReader) Read(p []byte) (n int, err error) {
+	if r.broken != nil {
+		return 0, r.broken
+	}
+	if n, err = r.LimitedReader.Read(p); err != nil && r.N > 0 {
+		r.broken = err
+	}
+	return n, err
 }
 
 // buffered returns a copy of what br holds, nil if it is nothing.

@@ -69,7 +69,7 @@ func (c *handshakeConn) write(p []byte) error {
 	if err := c.wait(); err != nil {
 		return err
 	}
-	_, err := c.nc.Write(p)
+	_, err := writeAll(c.nc, p)
 	return err
 }
 

@@ -752,3 +752,33 @@ func TestServePanicIsPrompt(t *testing.T) {
 		require.LessOrEqual(t, time.Since(begun), closePatience)
 	})
 }
+
+// What was accepted and can't be sent, since a message of a NextWriter is open when the
+// close frame goes, is told by the program's Close, although the loop has closed the
+// connection before it.
+func TestLoopLeavesLossesToClose(t *testing.T) {
+	t.Parallel()
+	for name, loop := range map[string]func(c *Conn) error{
+		"Serve": func(c *Conn) error { return c.Serve(context.Background(), func(Message) error { return nil }) },
+		"Start": func(c *Conn) error {
+			done := make(chan error)
+			c.Start(func(Message) error { return nil }, func(err error) { done <- err })
+			return <-done
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, peer := scripted(t, overTCP, true, Options{})
+			mw, err := c.NextWriter(BinaryMessage)
+			require.NoError(t, err)
+			_, err = mw.Write(make([]byte, 3*defaultBufferSize)) // which sends a fragment
+			require.NoError(t, err)
+			require.NoError(t, c.TryWriteMessage(TextMessage, []byte("queued")))
+			ended := soon(func() error { return loop(c) })
+			peer.Send(wstest.CloseFrame(1000, ""))
+			require.NoError(t, <-ended)
+			require.Equal(t, errMessageOpen, c.Close())
+			require.NoError(t, c.Close(), "another Close does nothing")
+		})
+	}
+}

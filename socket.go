@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -148,6 +149,16 @@ func (o *output) write(fd uintptr) (done bool) {
 		}
 	}
 	return true
+}
+
+// writeAll writes b to nc, which may be of the program's making: one that takes less
+// and has no error breaks the rules of io.Writer, and a frame would be lost in silence.
+func writeAll(nc net.Conn, b []byte) (n int, err error) {
+	n, err = nc.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }
 
 // opError is err as the net package would have it from Read or Write.

@@ -725,9 +725,13 @@ func (w *writer) writeVector(h FrameHeader, p []byte) error {
 	defer vectors.Put(v)
 	v.parts = [2][]byte{h.Append(v.header[:0]), p}
 	v.bufs = v.parts[:]
+	whole := len(v.parts[0]) + len(p)
 	n, err := v.bufs.WriteTo(w.line.nc)
 	w.wire.Add(n)
 	v.parts = [2][]byte{}
+	if err == nil && n < int64(whole) {
+		err = io.ErrShortWrite // as in writeAll
+	}
 	return err
 }
 
@@ -775,7 +779,7 @@ func (w *writer) write(b []byte) (err error) {
 	if w.line.raw != nil && len(b) <= sock.MaxSize {
 		n, err = w.line.write(b, true)
 	} else {
-		n, err = w.line.nc.Write(b)
+		n, err = writeAll(w.line.nc, b)
 	}
 	w.wire.Add(int64(n))
 	return err
@@ -839,6 +843,7 @@ type messageWriter struct {
 	pool   BufferPool   // where buf belongs
 	n      int          // bytes of payload in buf
 	err    error        // why nothing can be written any more
+	short  error        // why the last bytes given were not all taken, though more may be; nil if they were
 
 	compress  bool // it is to be compressed if that makes it smaller
 	deflating bool // its first fragment was compressed, and so the others are
@@ -849,6 +854,7 @@ type messageWriter struct {
 func (mw *messageWriter) Write(p []byte) (n int, err error) {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
+	defer func() { mw.took(len(p), err) }()
 	if mw.err == nil && mw.w.server && len(p) > 2*mw.limit && !isControl(mw.opcode) && !mw.compress {
 		return mw.writeThrough(p) // what needs no mask needs no copy either
 	}
@@ -859,7 +865,17 @@ func (mw *messageWriter) Write(p []byte) (n int, err error) {
 func (mw *messageWriter) WriteString(s string) (n int, err error) {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
-	return gather(mw, s)
+	n, err = gather(mw, s)
+	mw.took(len(s), err)
+	return n, err
+}
+
+// took notes how so many bytes were taken. If they were not, what there is of the message
+// must not look whole to the peer before the program has gone on with it.
+func (mw *messageWriter) took(n int, err error) {
+	if n > 0 || err != nil {
+		mw.short = err
+	}
 }
 
 // ReadFrom adds all that r gives to the message.
@@ -876,7 +892,9 @@ func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 		k, readErr := r.Read(buf)
 		if k > 0 {
 			mw.mu.Lock()
+			given := k
 			k, err = gather(mw, buf[:k])
+			mw.took(given, err)
 			mw.mu.Unlock()
 			n += int64(k)
 			if err != nil {
@@ -893,10 +911,18 @@ func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 }
 
-// Close ends the message and sends what is left of it.
+// Close ends the message and sends what is left of it, unless the last Write has failed.
 func (mw *messageWriter) Close() error {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
+	if mw.err == nil && mw.short != nil {
+		return mw.short
+	}
+	return mw.finish()
+}
+
+// finish ends the message where it stands. The caller has the mutex.
+func (mw *messageWriter) finish() error {
 	if mw.err != nil {
 		return mw.err
 	}
@@ -912,11 +938,11 @@ func (mw *messageWriter) Close() error {
 
 // makeWay ends the message for the sake of another.
 func (mw *messageWriter) makeWay() error {
-	if err := mw.Close(); err != nil {
-		return err
-	}
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
+	if err := mw.finish(); err != nil {
+		return err
+	}
 	mw.err = errWriteEnded
 	return nil
 }

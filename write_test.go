@@ -1131,3 +1131,75 @@ func TestDeadlineOnOurClock(t *testing.T) {
 	require.Contains(t, onOurClock(deadline).String(), "m=")
 	require.WithinDuration(t, deadline, onOurClock(deadline), time.Second)
 }
+
+// A net.Conn of the program's may take less than it was given and have no error, against
+// the rules of io.Writer. What is lost has one.
+func TestWritesThatAreCutInSilence(t *testing.T) {
+	t.Parallel()
+	bothEnds(t, func(t *testing.T, server bool) {
+		for _, size := range []int{0, smallPayload, smallPayload + 1, 1 << 20} {
+			w := newTestWriter(&wire{onWrite: func(b []byte) (int, error) { return len(b) - 1, nil }}, server)
+			require.ErrorIs(t, w.write(BinaryMessage, strings.Repeat("x", size)), io.ErrShortWrite, "%d bytes", size)
+			require.ErrorIs(t, w.flush(), io.ErrShortWrite)
+		}
+	})
+	nc := &cutting{scriptedConn{Reader: strings.NewReader(plainRequest)}}
+	_, _, err := new(Upgrader).UpgradeConn(nc)
+	require.ErrorIs(t, err, io.ErrShortWrite)
+	nc.requireClosed(t)
+}
+
+type cutting struct{ scriptedConn }
+
+func (c *cutting) Write(p []byte) (int, error) { return len(p) / 2, nil }
+
+// A message that lacks what a Write has not taken is not ended as if it were whole, and
+// not by a deferred Close either.
+func TestMessageWriterIsNotWholeAfterAShortWrite(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(mw *messageWriter, s string) (int, error){
+		"Write":       func(mw *messageWriter, s string) (int, error) { return mw.Write([]byte(s)) },
+		"WriteString": func(mw *messageWriter, s string) (int, error) { return mw.WriteString(s) },
+		"ReadFrom": func(mw *messageWriter, s string) (int, error) {
+			n, err := mw.ReadFrom(strings.NewReader(s))
+			return int(n), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc := &wire{}
+			w := newTestWriter(nc, true)
+			w.size = 4
+			mw, err := w.next(TextMessage)
+			require.NoError(t, err)
+			w.setDeadline(longAgo)
+			n, err := write(mw, "123456")
+			require.Equal(t, errTurnTimeout, err)
+			require.Equal(t, 4, n)
+			w.setDeadline(never)
+			require.Equal(t, errTurnTimeout, mw.Close())
+			_, err = mw.Write(nil)
+			require.NoError(t, err)
+			require.Equal(t, errTurnTimeout, mw.Close())
+			require.Empty(t, nc.frames(t, true))
+
+			n, err = write(mw, "56")
+			require.NoError(t, err)
+			require.Equal(t, 2, n)
+			require.NoError(t, mw.Close())
+			require.Equal(t, []wstest.Frame{textFirst("1234"), lastFrame("56")}, nc.frames(t, true))
+
+			// Another NextWriter ends it where it stands, as ever.
+			mw, err = w.next(TextMessage)
+			require.NoError(t, err)
+			w.setDeadline(longAgo)
+			_, err = write(mw, "123456")
+			require.Equal(t, errTurnTimeout, err)
+			w.setDeadline(never)
+			_, err = w.next(TextMessage)
+			require.NoError(t, err)
+			require.Equal(t, []wstest.Frame{textFrame("1234")}, nc.frames(t, true))
+			require.Equal(t, errWriteEnded, mw.Close())
+		})
+	}
+}
