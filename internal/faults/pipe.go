@@ -42,26 +42,24 @@ func newDirection() *direction {
 
 // A deadline is guarded by its direction's mutex.
 type deadline struct {
-	timer  *time.Timer
-	passed bool
+	at    time.Time
+	timer *time.Timer // wakes those who wait
 }
+
+// passed goes by the clock: the timer may come later, although the time is the same.
+func (l *deadline) passed() bool { return !l.at.IsZero() && time.Until(l.at) <= 0 }
 
 func (d *direction) set(l *deadline, t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l.stop()
-	l.passed = !t.IsZero() && time.Until(t) <= 0
-	if !t.IsZero() && !l.passed {
-		var timer *time.Timer
-		timer = time.AfterFunc(time.Until(t), func() {
+	l.at = t
+	if !t.IsZero() && !l.passed() {
+		l.timer = time.AfterFunc(time.Until(t), func() {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if l.timer == timer {
-				l.passed = true
-				d.news.Broadcast()
-			}
+			d.news.Broadcast()
 		})
-		l.timer = timer
 	}
 	d.news.Broadcast()
 }
@@ -82,7 +80,7 @@ func (e *End) Read(p []byte) (n int, err error) {
 		switch {
 		case d.gone:
 			return 0, opError("read", net.ErrClosed)
-		case d.readUntil.passed:
+		case d.readUntil.passed():
 			return 0, opError("read", os.ErrDeadlineExceeded)
 		case len(p) == 0:
 			return 0, nil
@@ -107,7 +105,7 @@ func (e *End) Write(p []byte) (n int, err error) {
 		switch {
 		case d.over:
 			return n, opError("write", net.ErrClosed)
-		case d.writeUntil.passed:
+		case d.writeUntil.passed():
 			return n, opError("write", os.ErrDeadlineExceeded)
 		case d.gone:
 			return n, opError("write", os.NewSyscallError("write", syscall.EPIPE))
