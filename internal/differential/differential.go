@@ -25,9 +25,10 @@ type outcome struct {
 	closed   bool      // one was
 
 	// Of the model alone:
-	answered             []int // how much of the stream asks for each pong
-	start, at            int   // where the frame begins that was read last; how much was read
-	reached, final, void int   // the first message that refers to another, that has a final block, that is compressed and has no payload; -1 for none
+	part                 string // what came of the message that broke off
+	answered             []int  // how much of the stream asks for each pong
+	start, at            int    // where the frame begins that was read last; how much was read
+	reached, final, void int    // the first message that refers to another, has a final block, is compressed and empty; -1 for none
 }
 
 type message struct {
@@ -89,6 +90,9 @@ func run(in input) (out outcome) {
 		}
 		out = m.outcome
 		out.end = end
+		if end.within {
+			out.part = string(m.data)
+		}
 		out.close, out.closed = end.answer()
 	}()
 	m.run()
