@@ -102,6 +102,8 @@ var (
 	helloAgain = hex("f2 00 11 00 00")
 	helloFinal = hex("f3 48 cd c9 c9 07 00 00")
 	emptyBlock = hex("00 00 00 ff ff")
+
+	repeatsNothing = hex("04 12 16 ed") // a dynamic block whose first code length is that of the one before
 )
 
 // deflate returns p as compress/flate has it, without the tail.
@@ -249,6 +251,13 @@ func cases() []testCase {
 			end: within(because(1007, corrupt)), differs: "keepsSilentAboutCorruptData"},
 		{name: "code for code lengths not complete", terms: deflated, parts: []part{frame{More: true, RSV: 4, Opcode: wstest.Text, Payload: hex("cc 00 10 00")}},
 			end: within(because(1007, corrupt)), differs: "noticesCorruptionLater"},
+		{name: "repeats no code length", terms: deflated, parts: []part{frame{More: true, RSV: 4, Opcode: wstest.Text, Payload: repeatsNothing}},
+			end: within(gone), differs: "noticesCorruptionEarlier"},
+		{name: "repeats no code length, behind a ping", terms: deflated,
+			parts: []part{frame{More: true, RSV: 4, Opcode: wstest.Text, Payload: repeatsNothing}, ping("1"), frame{Opcode: 3}},
+			end:   within(because(1002, reservedOpcode)), differs: "noticesCorruptionEarlier"},
+		{name: "repeats no code length, and says how often", terms: deflated, parts: []part{squeezed(repeatsNothing + "\x00")},
+			end: within(because(1007, corrupt)), differs: "keepsSilentAboutCorruptData"},
 		{name: "codes of no kind", terms: deflated, parts: []part{squeezed(hex("05 ff ff ff ff ff"))},
 			end: within(because(1007, corrupt)), differs: "keepsSilentAboutCorruptData"},
 	}

@@ -21,7 +21,8 @@ type difference func(in input, m, g outcome) (next *input, ok bool)
 var differences = []difference{
 	acceptsLongLengths, topBitIsALimit, acceptsAnyText, acceptsShortClose, closeReasonIs1002, refusesCloseCode1014, echoesNoReason,
 	hasNoLimitOfNumbers, acceptsRSV1Anywhere, judgesHalfHeaders, sumOfLengthsOverflows, limitsCompressedOctets,
-	hasNoContextTakeover, wantsOctetForNothing, keepsSilentAboutCorruptData, noticesCorruptionLater, completesCutOffData, stopsAtFinalBlock,
+	hasNoContextTakeover, wantsOctetForNothing, keepsSilentAboutCorruptData, noticesCorruptionLater, noticesCorruptionEarlier,
+	completesCutOffData, stopsAtFinalBlock,
 }
 
 func (d difference) name() string {
@@ -173,6 +174,22 @@ func keepsSilentAboutCorruptData(_ input, m, g outcome) (next *input, ok bool) {
 // end, or the peer break another rule.
 func noticesCorruptionLater(_ input, m, g outcome) (next *input, ok bool) {
 	return nil, m.end.rule == corrupt && slices.Equal(m.messages, g.messages)
+}
+
+// noticesCorruptionEarlier: a code length that repeats the one before, and is the first,
+// is refused before it is known how many times. Here that octet has to come; what it says
+// does not matter.
+func noticesCorruptionEarlier(in input, m, g outcome) (next *input, ok bool) {
+	pongs := m.pongs[:min(len(m.pongs), len(g.pongs))] // to pings behind that octet there are none
+	if !m.end.within || !slices.Equal(m.messages, g.messages) || !slices.Equal(pongs, g.pongs) || g.end.kind != broken || g.closed {
+		return nil, false
+	}
+	goesOn := []byte{0x00, 0x01, 0}
+	if in.server {
+		goesOn = []byte{0x00, 0x81, 0, 0, 0, 0, 0}
+	}
+	inFrame, inNextFrame := in.with(len(in.stream), len(in.stream), []byte{0}), in.with(m.start, len(in.stream), goesOn)
+	return nil, run(*inFrame).end.rule == corrupt || run(*inNextFrame).end.rule == corrupt
 }
 
 // with returns the input with other octets in place of those from one offset to another.
