@@ -163,6 +163,8 @@ func FuzzClosePayload(f *testing.F) {
 	f.Add(wstest.Hex("03 e8 e2 82"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		code, reason, err := parseClosePayload(p)
+		wellFormed := len(p) == 0 || len(p) > 1 && validCloseCode(int(p[0])<<8|int(p[1])) && utf8.Valid(p[2:])
+		require.Equal(t, wellFormed, err == nil)
 		if err != nil {
 			require.IsType(t, &ProtocolError{}, err)
 			require.Zero(t, code)

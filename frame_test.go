@@ -179,7 +179,8 @@ func TestIsControl(t *testing.T) {
 }
 
 // FuzzFrameHeader: what parses is what Append makes of it, and nothing that is
-// incomplete or refused becomes acceptable by reading more or less of it.
+// incomplete or refused becomes acceptable by reading more or less of it. parseLone
+// takes what it is for, and nothing else.
 func FuzzFrameHeader(f *testing.F) {
 	for _, tc := range headerCases {
 		f.Add(tc.wire)
@@ -188,13 +189,25 @@ func FuzzFrameHeader(f *testing.F) {
 	f.Add(wstest.Hex("82 7e 00 7d"))
 	f.Add(wstest.Hex("82 ff 80 00 00 00 00 00 00 00"))
 	f.Add(wstest.Hex("82 7f 00 00 00 00 00 00 ff ff"))
+	f.Add(append(wstest.Hex("82 7e 01 00"), make([]byte, 256)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, n, err := ParseFrameHeader(b)
+		for _, masked := range []bool{true, false} {
+			opcode, length, key, header := parseLone(b, masked)
+			lone := err == nil && h == FrameHeader{Fin: true, Opcode: h.Opcode, Masked: masked, MaskKey: h.MaskKey, Length: h.Length} &&
+				(h.Opcode == TextMessage || h.Opcode == BinaryMessage) && h.Length <= min(0xffff, int64(len(b)-n))
+			require.Equal(t, lone, header > 0)
+			if lone {
+				require.Equal(t, n, header)
+				require.Equal(t, h, FrameHeader{Fin: true, Opcode: opcode, Masked: masked, MaskKey: key, Length: int64(length)})
+			}
+		}
 		switch {
 		case err == nil:
 			require.LessOrEqual(t, n, min(len(b), maxHeader))
 			require.GreaterOrEqual(t, h.Length, int64(0))
 			require.Equal(t, b[:n], h.Append(nil))
+			require.Equal(t, append([]byte("before"), b[:n]...), h.Append([]byte("before")))
 			for end := range n {
 				_, _, err := ParseFrameHeader(b[:end])
 				require.Equal(t, io.ErrUnexpectedEOF, err)

@@ -1142,22 +1142,35 @@ func FuzzMessageReader(f *testing.F) {
 			}
 		}
 	}
-	const deflated uint64 = 1 << 63 // of seed: permessage-deflate is in use
+	// Of the seed:
+	const (
+		deflated  uint64 = 1 << 63 // permessage-deflate is in use,
+		afresh    uint64 = 1 << 62 // and the peer says that it takes no context over
+		smallBits        = 59      // how much smaller its window is than the largest: three bits from this one on
+		anyText   uint64 = 1 << 58
+	)
 	for i, payload := range []string{helloDeflated, helloAgain, helloStored, helloFinal, helloInTwo, "\x00", "", "\x06", helloDeflated[:5]} {
 		for _, server := range []bool{true, false} {
 			frames := append(fragmented(helloDeflated, 2), textFrame("plain"), deflatedText(payload))
 			f.Add(bytesOf(server, frames...), server, uint64(i)|deflated, int64(-1))
 			f.Add(bytesOf(server, frames...), server, uint64(i)|deflated, int64(5))
 			f.Add(bytesOf(server, frames...), server, uint64(i)|deflated, int64(4))
+			f.Add(bytesOf(server, frames...), server, uint64(i)|deflated|afresh, int64(-1))
+			f.Add(bytesOf(server, frames...), server, uint64(i)|deflated|7<<smallBits, int64(-1))
 		}
 	}
 	f.Fuzz(func(t *testing.T, wire []byte, server bool, seed uint64, limit int64) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		newTestReader := func(src io.Reader, server bool) (*reader, *journal) {
 			r, j := newTestReader(src, server)
+			r.anyText = seed&anyText != 0
 			if seed&deflated != 0 {
+				none, bits := seed&afresh != 0, 15-int(seed>>smallBits&7)
 				r.in.compressed = true
-				r.inflate = newInflater(Compression{}, server)
+				r.inflate = newInflater(Compression{
+					ServerNoContextTakeover: none, ClientNoContextTakeover: none, ServerMaxWindowBits: bits, ClientMaxWindowBits: bits,
+				}, server)
+				r.inflate.usage.wake = func() {}
 			}
 			return r, j
 		}
@@ -1169,7 +1182,11 @@ func FuzzMessageReader(f *testing.F) {
 			return s
 		}
 		r, want := newTestReader(bytes.NewReader(wire), server)
-		end := way{read: wholeMessage}.everything(r, want, limit)
+		end := way{read: func(r *reader, limit int64) (messageType int, p []byte, err error) {
+			messageType, p, err = wholeMessage(r, limit)
+			require.True(t, limit < 0 || int64(len(p)) <= limit, "%d bytes", len(p))
+			return messageType, p, err
+		}}.everything(r, want, limit)
 		// How much comes before these errors is a matter of chance.
 		notText := end == errInvalidUTF8
 		midway := notText || end == errCorruptDeflate || end == errEmptyBlocks || end == ErrReadLimit && seed&deflated != 0

@@ -481,15 +481,20 @@ func TestInflateCorrupt(t *testing.T) {
 //   - It accepts a code length code that consists of one code, and literal and length
 //     codes without an end of block, and fails later.
 //   - It does not count empty blocks.
-func flateInflate(src []byte) (p []byte, ok bool) {
-	const limit = 1 << 17
+func flateInflate(src []byte) (p []byte, ok bool) { return flateInflateAfter(nil, src) }
+
+// flateInflateAfter is flateInflate for a message that may refer to what came before.
+func flateInflateAfter(before, src []byte) (p []byte, ok bool) {
+	const limit = 1 << 17 // of output
 	run := func(ending string) (p []byte, ok bool) {
+		p = slices.Clip(before)
+		defer func() { p = p[len(before):] }()
 		r := bytes.NewReader(append(slices.Clip(src), ending...))
 		for r.Len() > 0 {
 			fr := flate.NewReaderDict(r, p[max(0, len(p)-32<<10):])
 			more, err := io.ReadAll(io.LimitReader(fr, limit))
 			p = append(p, more...)
-			if err != nil || len(p) >= limit {
+			if err != nil || len(p) >= len(before)+limit {
 				return p, false
 			}
 			rest := src[len(src)-min(len(src), max(0, r.Len()-len(ending))):]
@@ -951,6 +956,61 @@ func FuzzInflate(f *testing.F) {
 		// Of what is refused one may have expanded more than the other.
 		n := min(len(want), len(got))
 		require.True(t, bytes.Equal(want[:n], got[:n]))
+	})
+}
+
+// FuzzInflateTakeover: messages that refer to earlier ones are what compress/flate makes
+// of them with the end of those as a dictionary, and without one if the history is
+// given up.
+func FuzzInflateTakeover(f *testing.F) {
+	rnd := rand.New(rand.NewPCG(12, 12))
+	var b bytes.Buffer
+	for _, level := range stdLevels {
+		b.Reset()
+		w, err := flate.NewWriter(&b, level)
+		require.NoError(f, err)
+		var ends []uint16
+		for range 3 {
+			_, err := w.Write(wordsOf(rnd, 300))
+			require.NoError(f, err)
+			require.NoError(f, w.Flush())
+			ends = append(ends, uint16(b.Len()))
+		}
+		f.Add(b.Bytes(), ends[0], ends[1], uint8(0), uint64(level))
+		f.Add(b.Bytes(), ends[0], ends[1], uint8(2), uint64(level))
+	}
+	f.Add(hexPayload(f, "f248 cdc9 c907 0000 00ff fff2 0011 0000"), uint16(11), uint16(16), uint8(0), uint64(1)) // RFC 7692, section 7.2.3.2
+	f.Fuzz(func(t *testing.T, src []byte, one, two uint16, forget uint8, seed uint64) {
+		one = uint16(min(int(one), len(src)))
+		two = uint16(min(int(max(one, two)), len(src)))
+		i := newInflater(15)
+		var before []byte
+		for k, payload := range [][]byte{src[:one], src[one:two], src[two:]} {
+			if forget>>k&1 != 0 {
+				i.Forget()
+				before = nil
+			}
+			before = before[max(0, len(before)-32<<10):]
+			want, ok := flateInflateAfter(before, payload)
+			if len(want) > 1<<16 {
+				return
+			}
+			got, err := inflateRaw(t, i, payload, cutRandomly(seed+uint64(k)))
+			if err == nil {
+				err = i.End()
+			}
+			if err == ErrEmptyBlocks {
+				return // compress/flate does not count them
+			}
+			require.Equal(t, ok, err == nil, "%v", err)
+			n := min(len(want), len(got))
+			require.True(t, bytes.Equal(want[:n], got[:n]))
+			if !ok {
+				return
+			}
+			require.Len(t, got, len(want))
+			before = append(slices.Clip(before), want...)
+		}
 	})
 }
 
