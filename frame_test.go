@@ -21,7 +21,7 @@ var headerCases = []struct {
 	wire   []byte
 	header FrameHeader
 }{
-	{"empty continuation", wstest.Hex("00 00"), FrameHeader{}},
+	{"empty continuation", wstest.Hex("00 00"), FrameHeader{Opcode: opContinuation}},
 	{"last and empty", wstest.Hex("80 00"), FrameHeader{Fin: true}},
 	{"RSV1", wstest.Hex("40 00"), FrameHeader{RSV1: true}},
 	{"RSV2", wstest.Hex("20 00"), FrameHeader{RSV2: true}},
@@ -33,6 +33,7 @@ var headerCases = []struct {
 	{"fragment lo", wstest.LoFragment[:2], FrameHeader{Fin: true, Length: 2}},
 	{"ping", wstest.PingUnmasked[:2], FrameHeader{Fin: true, Opcode: PingMessage, Length: 5}},
 	{"pong", wstest.PongMasked[:6], FrameHeader{Fin: true, Opcode: PongMessage, Masked: true, MaskKey: helloKey, Length: 5}},
+	{"close", wstest.Hex("88 02"), FrameHeader{Fin: true, Opcode: CloseMessage, Length: 2}},
 	{"256 bytes", wstest.Header256, FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 256}},
 	{"64 KiB", wstest.Header64K, FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 65536}},
 	{"longest of 7 bits", wstest.Hex("82 7d"), FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 125}},
