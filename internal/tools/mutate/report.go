@@ -82,7 +82,7 @@ func makeReport(targets []target, results []result, why reasons, least float64) 
 	}
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Mutants\n\nWritten by `go -C internal/tools run ./mutate`; the reasons come from accepted.txt. At least %v %% of a file's mutants have to\nbe killed, that is, fail a test or never end. Mutants that do not compile do not count.\n\n", least)
+	fmt.Fprintf(&b, "# Mutants\n\nWritten by `go -C internal/tools run ./mutate`; the reasons come from accepted.txt. At least %v %% of a file's mutants have to\nbe killed, that is, fail a test or never end. Mutants that do not compile do not count. Tests that are not run match\n`%s`.\n\n", least, skipped)
 	b.WriteString("| file | mutants | killed by its own tests | by the package's other tests | by never ending | survivors | killed |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	good = true
 	var sum score

@@ -43,6 +43,7 @@ type runner struct {
 	workers int    // mutants at a time against the tests of their file
 	waiting int    // and against all tests
 	own     bool   // no other tests
+	skip    string // for -test.skip
 	log     io.Writer
 }
 
@@ -313,7 +314,7 @@ func (r *runner) test(ctx context.Context, binary string, number int, s suite) (
 	ctx, cancel := context.WithTimeout(ctx, s.timeout+30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", `ulimit -v 4194304; exec "$0" "$@"`, binary,
-		"-test.short", "-test.failfast", "-test.timeout="+s.timeout.String(), "-test.run="+s.run)
+		"-test.short", "-test.failfast="+strconv.FormatBool(number != 0), "-test.timeout="+s.timeout.String(), "-test.run="+s.run, "-test.skip="+r.skip)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), numberVariable+"="+strconv.Itoa(number))
 	cmd.WaitDelay = 10 * time.Second
