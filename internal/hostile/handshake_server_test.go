@@ -528,14 +528,14 @@ func TestManyHeaders(t *testing.T) {
 		return b.String()
 	}
 	same := func(n int) string { return strings.Repeat("X: y\r\n", n) }
-	with := func(extra string, want statuses) requestCase {
+	sized := func(extra string, want statuses) requestCase {
 		return requestCase{fmt.Sprintf("%d bytes", len(extra)), request(extra), want}
 	}
 	testHeaderSizes(t, []requestCase{
-		with(fields(2000), both(opens)),
-		with(same(2000), both(opens)),
-		with(fields(20_000), statuses{opens, 431}),
-		with(same(400_000), both(431)),
+		sized(fields(2000), both(opens)),
+		sized(same(2000), both(opens)),
+		sized(fields(20_000), statuses{opens, 431}),
+		sized(same(400_000), both(431)),
 	})
 }
 
