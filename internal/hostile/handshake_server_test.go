@@ -36,6 +36,7 @@ type front struct {
 
 	mu   sync.Mutex
 	seen []string // the paths of the requests that reached the program
+	over bool     // the test is
 }
 
 var fronts = []door{throughNetHTTP, throughConn}
@@ -80,6 +81,9 @@ func openFrontBehind(t testing.TB, d door, u websocket.Upgrader, middleware func
 	t.Cleanup(func() {
 		ln.Close()
 		<-done
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.over = true
 		for len(s.opened) > 0 {
 			(<-s.opened).Close()
 		}
@@ -120,6 +124,12 @@ func (s *front) requests() []string {
 func (s *front) outcome(c *websocket.Conn, err error) {
 	if err != nil {
 		s.ended <- err
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over { // a handler that net/http does not wait for
+		c.Close()
 		return
 	}
 	s.opened <- c
