@@ -19,8 +19,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -211,7 +211,8 @@ func TestFalseAnswer(t *testing.T) {
 		{"window bits of abc", terms(websocket.Compression{}), with(extensions + "permessage-deflate; server_max_window_bits=abc\r\n")},
 		{"window bits of 010", terms(websocket.Compression{}), with(extensions + "permessage-deflate; server_max_window_bits=010\r\n")},
 		{"window bits with a sign", terms(websocket.Compression{}), with(extensions + "permessage-deflate; server_max_window_bits=+10\r\n")},
-		{"more window bits than asked for", terms(websocket.Compression{ServerMaxWindowBits: 10}), with(extensions + "permessage-deflate; server_max_window_bits=11\r\n")},
+		{"more window bits than asked for", terms(websocket.Compression{ServerMaxWindowBits: 10}),
+			with(extensions + "permessage-deflate; server_max_window_bits=11\r\n")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -587,10 +588,14 @@ func TestBadCertificate(t *testing.T) {
 		{"good", a.config(t, nil), nil},
 		{"self-signed", other.config(t, nil), new(x509.UnknownAuthorityError)},
 		{"other address", a.config(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }), new(x509.HostnameError)},
-		{"name in place of the address", a.config(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"server.example.com"} }), new(x509.HostnameError)},
+		{"name in place of the address", a.config(t, func(c *x509.Certificate) {
+			c.IPAddresses, c.DNSNames = nil, []string{"server.example.com"}
+		}), new(x509.HostnameError)},
 		{"expired", a.config(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), new(x509.CertificateInvalidError)},
 		{"not yet valid", a.config(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), new(x509.CertificateInvalidError)},
-		{"for clients", a.config(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), new(x509.CertificateInvalidError)},
+		{"for clients", a.config(t, func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}), new(x509.CertificateInvalidError)},
 	} {
 		roots := &tls.Config{RootCAs: a.pool}
 		check := func(t *testing.T, l *liar, c *websocket.Conn, err error) {
@@ -801,14 +806,33 @@ func (r *recorder) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (r *recorder) all() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(r.gave)
+}
+
 // Masking keys must not be predictable (GHSA-w67g-5rqw-f597), or a page can have a client write what a proxy takes for a request (RFC 6455,
 // section 10.3). Each one comes from crypto/rand, and so does the key of each handshake.
-func TestMaskingKeysAreRandom(t *testing.T) { // not parallel: it looks over the shoulder of crypto/rand
-	runtime.GC() // and with it the random bytes that are kept for the next keys
-	runtime.GC()
+//
+// It looks over the shoulder of crypto/rand, which only a process of its own allows: nobody else may use it meanwhile.
+func TestMaskingKeysAreRandom(t *testing.T) {
+	const alone = "HOSTILE_MASKING_KEYS"
+	if os.Getenv(alone) == "" {
+		t.Parallel()
+		self, err := os.Executable()
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, self, "-test.run=^TestMaskingKeysAreRandom$", "-test.v")
+		cmd.Env = append(os.Environ(), alone+"=yes")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), "--- PASS: TestMaskingKeysAreRandom")
+		return
+	}
 	source := &recorder{from: rand.Reader}
 	rand.Reader = source
-	defer func() { rand.Reader = source.from }()
 	const conns, frames = 32, 8
 	masks, nonces := map[string]bool{}, map[string]bool{}
 	var differences []string
@@ -848,14 +872,14 @@ func TestMaskingKeysAreRandom(t *testing.T) { // not parallel: it looks over the
 		b, err := base64.StdEncoding.DecodeString(nonce)
 		require.NoError(t, err)
 		require.Len(t, b, 16)
-		require.Contains(t, string(source.gave), string(b))
+		require.True(t, strings.Contains(source.all(), string(b)), "a handshake's key is not from crypto/rand")
 		nonces[nonce] = true
 	}
 	require.Len(t, nonces, conns)
 	// Of 256 random keys two are the same once in 130,000 runs.
 	require.Len(t, masks, conns*frames)
 	for key := range masks {
-		require.True(t, strings.Contains(string(source.gave), key), "%x is not from crypto/rand", key)
+		require.True(t, strings.Contains(source.all(), key), "%x is not from crypto/rand", key)
 	}
 	distinct := map[string]bool{}
 	for _, d := range differences {
