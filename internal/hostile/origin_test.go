@@ -187,7 +187,8 @@ func TestAllowedOriginsStar(t *testing.T) {
 	})
 }
 
-// DNS rebinding: the page's own host name is made to resolve to this server, so that Host and Origin agree. AllowedHosts knows the names that are ours.
+// DNS rebinding: the page's own host name is made to resolve to this server, so that Host and Origin agree. AllowedHosts knows which names
+// are ours.
 func TestDNSRebinding(t *testing.T) {
 	u := websocket.Upgrader{AllowedHosts: []string{"server.example.com", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "*.tenants.example.com"}}
 	testOrigins(t, u, []originCase{
@@ -226,11 +227,35 @@ func TestDNSRebindingByTarget(t *testing.T) {
 		{"target of another host", altered("/chat", "http://evil.example/chat"), both(403)},
 		{"target of another port", altered("/chat", "http://server.example.com:8080/chat"), both(403)},
 		{"own target, other Host", strings.Replace(altered("/chat", "http://server.example.com/chat"), "Host: server", "Host: evil", 1), both(opens)},
-		{"own target, other Host's Origin", strings.Replace(strings.Replace(request("Origin: http://evil.example.com\r\n"), "/chat", "http://server.example.com/chat", 1),
-			"Host: server", "Host: evil", 1), both(403)},
-		{"X-Forwarded-Host", strings.Replace(request("X-Forwarded-Host: server.example.com\r\nForwarded: host=server.example.com\r\n"), "Host: server", "Host: evil", 1), both(403)},
+		{"own target, other Host's Origin", strings.NewReplacer("/chat", "http://server.example.com/chat", "Host: server", "Host: evil").
+			Replace(request("Origin: http://evil.example.com\r\n")), both(403)},
+		{"X-Forwarded-Host", strings.Replace(altered("Host: server", "Host: evil"), "Host: evil",
+			"X-Forwarded-Host: server.example.com\r\nForwarded: host=server.example.com\r\nHost: evil", 1), both(403)},
 		{"X-Forwarded-Host beside the own", request("X-Forwarded-Host: evil.example\r\n"), both(opens)},
 	})
+}
+
+// Over TLS the port that goes without saying is another.
+func TestDNSRebindingOverTLS(t *testing.T) {
+	t.Parallel()
+	config := newAuthority(t).config(t, nil)
+	for host, status := range map[string]int{
+		"server.example.com": opens, "server.example.com:443": opens, "SERVER.example.com": opens, "localhost:8443": opens,
+		"server.example.com:80": 403, "server.example.com:8443": 403, "localhost": 403, "evil.example": 403,
+	} {
+		t.Run(host, func(t *testing.T) {
+			eachFront(t, func(t *testing.T, d door) {
+				u := websocket.Upgrader{AllowedHosts: []string{"server.example.com", "localhost:8443"}}
+				s := openFrontBehind(t, d, u, config, nil)
+				raw := altered("Host: server.example.com", "Host: "+host)
+				if status == opens {
+					s.expectUpgrade(t, raw)
+				} else {
+					s.expectRefusal(t, raw, status)
+				}
+			})
+		})
+	}
 }
 
 // CheckOrigin decides alone, but AllowedHosts still holds.
