@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -321,7 +322,8 @@ func testRequestsAt(t *testing.T, u websocket.Upgrader, cases []requestCase, pac
 // A refused upgrade must not leave a tunnel behind (Kubernetes CVE-2018-1002105, httpd CVE-2019-17567, Pingora CVE-2026-2833): a proxy that
 // does not look at the answer passes on whatever follows, past its own rules.
 func TestRefusedUpgradeLeavesNoTunnel(t *testing.T) {
-	testRequests(t, websocket.Upgrader{}, []requestCase{
+	t.Parallel()
+	cases := []requestCase{
 		{"version 777", altered("Version: 13", "Version: 777"), both(400)},
 		{"version 8", altered("Version: 13", "Version: 8"), both(400)},
 		{"version 013", altered("Version: 13", "Version: 013"), both(400)},
@@ -343,7 +345,13 @@ func TestRefusedUpgradeLeavesNoTunnel(t *testing.T) {
 		{"CONNECT", altered("GET /chat", "CONNECT server.example.com:80"), both(405)},
 		{"get", altered("GET /", "get /"), both(405)},
 		{"PRI", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", statuses{426, 400}},
-	})
+	}
+	t.Run("zero", func(t *testing.T) { testRequests(t, websocket.Upgrader{}, cases) })
+	offering := slices.Clone(cases)
+	for i := range offering {
+		offering[i].raw = strings.Replace(offering[i].raw, "Host:", offer+"Host:", 1)
+	}
+	t.Run("compressed", func(t *testing.T) { testRequests(t, websocket.Upgrader{EnableCompression: true}, offering) })
 }
 
 // The answer tells what would have been right (RFC 6455, section 4.2.2, paragraph 4; RFC 9110, sections 15.5.6 and 15.5.22), says that the
@@ -456,6 +464,26 @@ func TestFramesGluedToRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A compressed frame may be glued to the request that offers compression, too.
+func TestCompressedFramesGluedToRequest(t *testing.T) {
+	t.Parallel()
+	first := deflated(t, wstest.Text, bytes.Repeat([]byte("first "), 100))
+	eachFront(t, func(t *testing.T, d door) {
+		s := openFront(t, d, websocket.Upgrader{EnableCompression: true})
+		for _, p := range s.paces {
+			nc := s.dial(t)
+			go send(nc, request(offer)+string(first.Masked()), p)
+			require.Contains(t, readHead(t, nc), "permessage-deflate")
+			c := s.conn(t)
+			_, m, err := c.ReadMessage()
+			require.NoError(t, err)
+			require.Equal(t, strings.Repeat("first ", 100), string(m))
+			require.NoError(t, c.Close())
+			nc.Close()
+		}
+	})
 }
 
 // longFields are header fields that make a parser which looks back slow: quadratic in n (ws CVE-2021-32640, websocket-extensions CVE-2020-7662).
