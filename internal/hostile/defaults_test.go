@@ -27,8 +27,8 @@ import (
 // TestAnswerOf64KiB), redirects (TestRedirectNotFollowed), certificates (TestZeroDialerChecksCertificates), masking keys
 // (TestMaskingKeysAreRandom), extensions and subprotocols that were not offered (TestFalseAnswer).
 
-// deflated is data as one compressed message (RFC 7692, section 7.2.1).
-func deflated(t testing.TB, opcode byte, data []byte) wstest.Frame {
+// compressedMessage is data as one compressed message (RFC 7692, section 7.2.1).
+func compressedMessage(t testing.TB, opcode byte, data []byte) wstest.Frame {
 	t.Helper()
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -68,8 +68,8 @@ func TestDefaultReadLimit(t *testing.T) {
 func TestDefaultReadLimitInflated(t *testing.T) {
 	t.Parallel()
 	const limit = websocket.DefaultReadLimit
-	bomb := deflated(t, wstest.Binary, make([]byte, limit+1))
-	whole := deflated(t, wstest.Binary, make([]byte, limit))
+	bomb := compressedMessage(t, wstest.Binary, make([]byte, limit+1))
+	whole := compressedMessage(t, wstest.Binary, make([]byte, limit))
 	require.Less(t, len(bomb.Payload), limit/500)
 	eachDoor(t, func(t *testing.T, g target) {
 		if !g.deflate {

@@ -278,7 +278,7 @@ func TestFramesGluedToAnswer(t *testing.T) {
 // So may compressed ones be.
 func TestCompressedFramesGluedToAnswer(t *testing.T) {
 	t.Parallel()
-	first := deflated(t, wstest.Text, []byte(strings.Repeat("first ", 100)))
+	first := compressedMessage(t, wstest.Text, []byte(strings.Repeat("first ", 100)))
 	for _, p := range []pace{atOnce, byteByByte} {
 		l := openLiar(t, says(with("Sec-WebSocket-Extensions: permessage-deflate\r\n")+string(first.Unmasked()), p))
 		c, _, err := (&websocket.Dialer{EnableCompression: true}).Dial(l.url(), nil)

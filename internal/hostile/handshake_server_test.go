@@ -469,7 +469,7 @@ func TestFramesGluedToRequest(t *testing.T) {
 // A compressed frame may be glued to the request that offers compression, too.
 func TestCompressedFramesGluedToRequest(t *testing.T) {
 	t.Parallel()
-	first := deflated(t, wstest.Text, bytes.Repeat([]byte("first "), 100))
+	first := compressedMessage(t, wstest.Text, bytes.Repeat([]byte("first "), 100))
 	eachFront(t, func(t *testing.T, d door) {
 		s := openFront(t, d, websocket.Upgrader{EnableCompression: true})
 		for _, p := range s.paces {
