@@ -210,6 +210,7 @@ func parseTarget(urlStr string) (*url.URL, error) {
 	return u, checkTarget(u)
 }
 
+// checkTarget makes u fit for a request, or says why it can't.
 func checkTarget(u *url.URL) error {
 	switch u.Scheme {
 	case "http", "https":
@@ -226,6 +227,9 @@ func checkTarget(u *url.URL) error {
 	if u.Hostname() == "" {
 		return errors.New("websocket: malformed ws or wss URL: no host")
 	}
+	// A blank would end the target within the request line (RFC 9112, section 3). In a
+	// path it is escaped anyway.
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, " ", "%20")
 	return nil
 }
 

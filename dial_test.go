@@ -210,6 +210,11 @@ func TestDialRequest(t *testing.T) {
 				"Upgrade: websocket\r\ncookie: own=1\r\nx-myID: 1\r\nx-myID: 2\r\n\r\n",
 		},
 		{
+			"blanks", Dialer{}, nil, "ws://example.com/a b?c HTTP/1.1",
+			"GET /a%20b?c%20HTTP/1.1 HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Go-http-client/1.1\r\n" +
+				"Connection: Upgrade\r\nSec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n",
+		},
+		{
 			"IPv6 zone and an empty Host", Dialer{}, http.Header{"Host": nil}, "ws://[fe80::1%25lo]:8080/",
 			"GET / HTTP/1.1\r\nHost: [fe80::1]:8080\r\nUser-Agent: Go-http-client/1.1\r\n" +
 				"Connection: Upgrade\r\nSec-WebSocket-Key: KEY\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n\r\n",

@@ -71,6 +71,9 @@ func TestUpgradeConn(t *testing.T) {
 		}
 	}
 	for _, tt := range openingCases {
+		if tt.name == "HEAD" { // its answer has no body: TestUpgradeConnRefusesHEADWithoutBody
+			continue
+		}
 		if tt.status == 0 {
 			tt.status = 101
 		}
@@ -102,6 +105,19 @@ func TestUpgradeConn(t *testing.T) {
 	t.Run("header of blanks", func(t *testing.T) {
 		check(t, Upgrader{}, edit(t, plainRequest, "Upgrade:", "Sec-WebSocket-Extensions: a"+strings.Repeat(" ", 60<<10)+"b\r\nUpgrade:"), 400, Negotiated{})
 	})
+}
+
+// "The HEAD method is identical to GET except that the server MUST NOT send content in
+// the response" (RFC 9110, section 9.3.2): a client would take it for the next one.
+func TestUpgradeConnRefusesHEADWithoutBody(t *testing.T) {
+	t.Parallel()
+	nc := &scriptedConn{Reader: strings.NewReader(edit(t, plainRequest, "GET", "HEAD"))}
+	_, _, err := new(Upgrader).UpgradeConn(nc)
+	require.ErrorAs(t, err, new(HandshakeError))
+	header, body, _ := strings.Cut(nc.written.String(), "\r\n\r\n")
+	require.Contains(t, header, "HTTP/1.1 405 ")
+	require.Contains(t, header, "\r\nContent-Length: 19")
+	require.Empty(t, body)
 }
 
 func TestUpgradeConnRequest(t *testing.T) {

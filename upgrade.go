@@ -181,7 +181,7 @@ func (u *Upgrader) receive(line socket) (n Negotiated, r *http.Request, err erro
 		err = hc.finish()
 	}
 	if err != nil {
-		return n, r, hc.turnAway(err)
+		return n, r, hc.turnAway(r, err)
 	}
 	n.Buffered = rest
 	return n, r, nil
@@ -366,14 +366,14 @@ func takeBuffered(brw *bufio.ReadWriter) []byte {
 }
 
 // turnAway ends UpgradeConn after err: a refusal is written to the peer, and c.nc is
-// closed. It returns the error to report.
-func (c *handshakeConn) turnAway(err error) error {
+// closed. r is the request as far as there was one. It returns the error to report.
+func (c *handshakeConn) turnAway(r *http.Request, err error) error {
 	f, ok := errors.AsType[*refusal](err)
 	if !ok {
 		c.nc.Close()
 		return err
 	}
-	if err := c.write(f.response()); err != nil {
+	if err := c.write(f.response(r)); err != nil {
 		c.nc.Close()
 		return f.reason
 	}
@@ -381,8 +381,9 @@ func (c *handshakeConn) turnAway(err error) error {
 	return f.reason
 }
 
-// response is f as an HTTP response, the same that http.Error would write.
-func (f *refusal) response() []byte {
+// response is f as an HTTP response to r, which may be nil, the same that http.Error
+// would write: with no body if the request was HEAD (RFC 9110, section 9.3.2).
+func (f *refusal) response(r *http.Request) []byte {
 	body := http.StatusText(f.status) + "\n"
 	h := http.Header{
 		"Content-Type":           {"text/plain; charset=utf-8"},
@@ -390,7 +391,7 @@ func (f *refusal) response() []byte {
 	}
 	f.addTo(h)
 	resp := http.Response{
-		StatusCode: f.status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Request: r, StatusCode: f.status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
 		Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 	}
 	var b bytes.Buffer

@@ -38,6 +38,15 @@ type extensionParam struct{ name, value string }
 
 var errExtensionSyntax = errors.New("websocket: malformed Sec-WebSocket-Extensions header")
 
+// Of a header full of elements or parameters, which would take thirty times its size
+// in memory, only so many are kept. Nobody offers as many extensions, and an element
+// with as many parameters has one that is unknown or comes twice: permessage-deflate
+// has four.
+const (
+	maxExtensions = 64
+	maxParams     = 5
+)
+
 // parseExtensions reads the lines of a Sec-WebSocket-Extensions header in one
 // pass, which keeps its time linear whatever the lines hold:
 //
@@ -57,7 +66,7 @@ func scanExtensions(lines []string, keep bool) (extensions []extension, err erro
 			if !ok {
 				return nil, errExtensionSyntax
 			}
-			if keep {
+			if keep && len(extensions) < maxExtensions {
 				extensions = append(extensions, ext)
 			}
 		}
@@ -114,7 +123,7 @@ func (s *fieldScanner) extension() (ext extension, ok bool) {
 		if !ok {
 			return ext, false
 		}
-		if s.keep {
+		if s.keep && len(ext.params) < maxParams {
 			ext.params = append(ext.params, param)
 		}
 	}

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,6 +168,22 @@ func TestScanExtensionsSyntaxAlone(t *testing.T) {
 		require.Equal(t, tt.fails, err != nil, tt.name)
 		require.Empty(t, extensions, tt.name)
 	}
+}
+
+// Of a great many extensions and parameters the first are kept, and the syntax of all is judged.
+func TestParseExtensionsKeepsFew(t *testing.T) {
+	t.Parallel()
+	many := strings.Repeat("foo"+strings.Repeat("; bar", 1000)+", ", 1000)
+	got, err := parseExtensions([]string{many})
+	require.NoError(t, err)
+	require.Len(t, got, maxExtensions)
+	for _, ext := range got {
+		require.Equal(t, extension{"foo", slices.Repeat([]extensionParam{{"bar", ""}}, maxParams)}, ext)
+	}
+	_, err = parseExtensions([]string{many + "="})
+	require.ErrorIs(t, err, errExtensionSyntax)
+	_, err = parseDeflateParams(got[0].params)
+	require.Error(t, err)
 }
 
 func TestScanExtensionsAllocations(t *testing.T) {
