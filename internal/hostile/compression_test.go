@@ -91,12 +91,24 @@ func eachCase(t *testing.T, cases map[string]string, f func(t *testing.T, g targ
 // takesOver reports whether the attacker may refer to its earlier messages.
 func (g target) takesOver() bool { return !strings.Contains(g.extensions, noTakeover) }
 
-// pack makes bytes of bits, which are taken from the low end of each byte (RFC 1951, section 3.1.1). Blanks do not count.
+// pack makes bytes of bits, which are taken from the low end of each byte (RFC 1951, section 3.1.1). Blanks do not count, and a | goes on
+// to the next byte.
 func pack(bits string) string {
-	bits = strings.ReplaceAll(bits, " ", "")
-	p := make([]byte, (len(bits)+7)/8)
-	for i, b := range bits {
-		p[i/8] |= byte(b-'0') << (i % 8)
+	p := make([]byte, 0, len(bits)/8+1)
+	n := 0
+	for _, b := range bits {
+		switch b {
+		case ' ':
+			continue
+		case '|':
+			n = 8 * len(p)
+			continue
+		}
+		if n == 8*len(p) {
+			p = append(p, 0)
+		}
+		p[n/8] |= byte(b-'0') << (n % 8)
+		n++
 	}
 	return string(p)
 }
