@@ -145,9 +145,9 @@ func TestBombAtTheLimit(t *testing.T) {
 // Without any option there is a limit for messages that are read as a whole.
 func TestBombDefaultLimit(t *testing.T) {
 	b := newBomb(websocket.DefaultReadLimit + 1)
-	for _, w := range []way{byMessage, byLoop, byServe, byStart} {
+	for i, w := range []way{byMessage, byServe, byStart} {
 		t.Run(string(w), func(t *testing.T) {
-			v := target{door: throughConn, way: w}.withParams("").open(t)
+			v := target{door: doors[i], way: w}.withParams("").open(t)
 			v.SendRaw(v.upTo(b.crossing(websocket.DefaultReadLimit), compressed(wstest.Binary, b.payload)))
 			v.expectFailure(websocket.CloseMessageTooBig)
 		})
@@ -183,8 +183,11 @@ func allocated() int64 {
 func TestBombsAtOnce(t *testing.T) {
 	const n = 20
 	payload := newBomb(gib).payload
-	for _, d := range doors {
-		for _, w := range ways {
+	for i, d := range doors {
+		for j, w := range ways {
+			if !*full && (i+j)%len(doors) != 0 {
+				continue // each way through one of the doors
+			}
 			g := target{door: d, way: w}.withParams("")
 			t.Run(g.String(), func(t *testing.T) {
 				g.options.ReadLimit = mib
@@ -216,9 +219,10 @@ func TestBombsAtOnce(t *testing.T) {
 	}
 }
 
-// measured is how many victims are measured at a time and with what limit. Many of them make the small things count.
-func measured() (n, limit int) {
-	if *full {
+// measured is how many victims are measured at a time and with what limit: with -hostile.full so many that small things count, through one
+// of the doors.
+func (g target) measured() (n, limit int) {
+	if *full && g.door == throughConn && g.takesOver() {
 		return 1000, 64 * kib
 	}
 	return 20, mib
@@ -248,14 +252,17 @@ func (v *victim) stream() *atomic.Int64 {
 // What a bomb holds of memory just before it crosses the limit is the limit and 64 KiB at most; by NextReader it is 64 KiB whatever the
 // limit. Once it has crossed the limit nothing remains.
 func TestBombMemory(t *testing.T) {
-	for _, params := range []string{"", noTakeover} {
-		for _, d := range []door{throughConn, throughDial} {
-			for _, w := range ways {
-				n, limit := measured()
+	for i, params := range []string{"", noTakeover} {
+		for j, d := range []door{throughConn, throughDial} {
+			for k, w := range ways {
+				if !*full && (i+j+k)%2 != 0 {
+					continue
+				}
 				g := target{door: d, way: w, silent: w == byStream}.withParams(params)
+				n, limit := g.measured()
 				t.Run(g.String()+params, func(t *testing.T) {
 					b := newBomb(2 * limit)
-					n, bound := n, limit+64*kib
+					bound := limit + 64*kib
 					g.options.ReadLimit = int64(limit)
 					if w == byStream {
 						bound = 64 * kib
@@ -296,13 +303,16 @@ func TestBombMemory(t *testing.T) {
 // Bombs below the limit are messages like others, however many come. What a connection keeps from one to the next is the window that the
 // peer may refer to, 32 KiB here, and not what the messages took.
 func TestBombsBelowTheLimit(t *testing.T) {
-	for _, d := range []door{throughConn, throughDial} {
-		for _, w := range ways {
-			for _, params := range []string{"", noTakeover} {
+	for i, d := range []door{throughConn, throughDial} {
+		for j, w := range ways {
+			for k, params := range []string{"", noTakeover} {
+				if !*full && (i+j+k)%2 != 0 {
+					continue
+				}
 				g := target{door: d, way: w}.withParams(params)
 				t.Run(g.String()+params, func(t *testing.T) {
 					const limit = 64 * kib
-					n, _ := measured()
+					n, _ := g.measured()
 					g.options.ReadLimit = limit
 					b := compressed(wstest.Binary, newBomb(limit).payload)
 					zeros := strings.Repeat("\x00", limit)
@@ -357,9 +367,13 @@ func TestBombByStream(t *testing.T) {
 				send()
 				_, r, err := v.conn.NextReader()
 				require.NoError(t, err)
+				idle := liveHeap()
+				half, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(r, int64(size/2)), p)
+				require.NoError(t, err)
+				held := liveHeap() - idle
 				n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, p)
 				require.NoError(t, err)
-				require.EqualValues(t, size, n)
+				require.EqualValues(t, size, half+n)
 				_, r, err = v.conn.NextReader()
 				require.NoError(t, err)
 				n, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, p)
@@ -376,8 +390,9 @@ func TestBombByStream(t *testing.T) {
 				require.Equal(t, "Hello", string(text))
 				<-sent
 				took := allocated() - before
-				t.Logf("%d KiB allocated", took/kib)
-				require.Less(t, took, int64(mib))
+				t.Logf("%d KiB held, %d KiB allocated", held/kib, took/kib)
+				require.LessOrEqual(t, held, int64(64*kib))
+				require.Less(t, took, int64(size/2)) // much less, but that the race detector has pools forget a part of what they are given
 
 				for _, discard := range []bool{false, true} {
 					v := g.open(t)
