@@ -572,29 +572,36 @@ func TestBrokenPromiseOfNoContextTakeover(t *testing.T) {
 // A peer whose messages never get smaller: what it sends is received, up to the limit and not beyond, and what it is sent is hardly larger
 // than what there is to say.
 func TestIncompressible(t *testing.T) {
-	const size = 1 << 20
-	data := noise(1, size+1)
-	forms := map[string]int{"stored": flate.NoCompression, "Huffman codes": flate.HuffmanOnly, "fast": flate.BestSpeed, "best": flate.BestCompression}
+	size := 256 * kib
+	if *full {
+		size = mib
+	}
+	type form struct {
+		data    string
+		payload string
+	}
+	var forms []form
+	for n, level := range []int{flate.NoCompression, flate.HuffmanOnly, flate.BestSpeed, flate.BestCompression} {
+		data := noise(uint64(10+n), size>>(3-n)) // the last one as large as the limit
+		forms = append(forms, form{data, deflated(t, level, data)})
+	}
+	tooMuch := compressed(wstest.Binary, deflated(t, flate.NoCompression, noise(1, size+1)))
 	each(t, withDeflate(), func(t *testing.T, g target) {
 		g.answer = true
-		g.options.ReadLimit = size
+		g.options.ReadLimit = int64(size)
 		v := g.open(t)
-		for name, level := range forms {
-			n := size
-			if name != "best" {
-				n = size / 16
-			}
-			frame := compressed(wstest.Binary, deflated(t, level, data[:n]))
-			v.Send(inFragments(frame, 1+len(frame.Payload)/10)...)
-			v.expectDelivered(websocket.BinaryMessage, data[:n])
+		for _, form := range forms {
+			n := len(form.data)
+			v.Send(inFragments(compressed(wstest.Binary, form.payload), 1+len(form.payload)/10)...)
+			v.expectDelivered(websocket.BinaryMessage, form.data)
 			answer := v.Receive()
 			require.LessOrEqual(t, len(answer.Payload), n+64)
 			if answer.RSV == 4 {
 				answer.Payload = inflated(t, "", answer.Payload)
 			}
-			require.True(t, answer.Payload == data[:n])
+			require.True(t, answer.Payload == form.data)
 		}
-		v.Send(compressed(wstest.Binary, deflated(t, flate.NoCompression, data)))
+		v.Send(tooMuch)
 		v.ExpectClose(websocket.CloseMessageTooBig)
 		require.ErrorIs(t, v.end(), websocket.ErrReadLimit)
 		v.expectNothingMore()
