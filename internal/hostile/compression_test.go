@@ -122,7 +122,13 @@ func number(v, n int) string {
 	return string(b)
 }
 
-func code(v, n int) string { return fmt.Sprintf("%0*b", n, v) }
+func code(v, n int) string {
+	s := fmt.Sprintf("%0*b", n, v)
+	if len(s) != n {
+		panic(fmt.Sprintf("%d has more than %d bits", v, n))
+	}
+	return s
+}
 
 // The parts of DEFLATE data (RFC 1951, sections 3.2.3 to 3.2.7), in bits.
 const (
@@ -225,8 +231,8 @@ var (
 // helloStored is a block without compression.
 const helloStored = "\x00\x05\x00\xfa\xffHello\x00"
 
-// Broken DEFLATE data fails the connection with 1007, and nothing of it is a message: not what came before the fault, not what other
-// implementations made of a stream that ends within a block (undici, Netty and others accept it).
+// Broken DEFLATE data fails the connection with 1007, and nothing of it is a message: neither what came before the fault nor a stream that
+// ends within a block.
 func TestDeflateBroken(t *testing.T) {
 	var zlibbed, gzipped bytes.Buffer
 	for _, w := range []io.WriteCloser{zlib.NewWriter(&zlibbed), gzip.NewWriter(&gzipped)} {
@@ -513,13 +519,15 @@ func TestHistoryOfAnotherConnection(t *testing.T) {
 	})
 }
 
-// Many connections, a thousand with -hostile.full, each with a secret of its own: one message says it, the next asks for it by a back-reference. It is the own one
-// that comes, also where the peer has promised not to ask; and one byte further back there is nothing.
+// Many connections, a thousand with -hostile.full, each with a secret of its own: one message says it, the next asks for it by a
+// back-reference. It is the own one that comes, also where the peer has promised not to ask; and before all of it there is nothing.
 func TestHistoryIsOnesOwn(t *testing.T) {
 	t.Parallel()
 	const secretSize = 256
-	own := pack(fixedBlock + code(0xc4, 8) + number(254-227, 5) + code(15, 5) + number(secretSize-193, 6) + afterFixed) // 254 bytes at 256
-	beyond := pack(fixedBlock + code(0xc4, 8) + number(254-227, 5) + code(16, 5) + number(secretSize+254+1-257, 7) + afterFixed)
+	match254 := fixedBlock + code(0xc4, 8) + number(254-227, 5)
+	own := pack(match254 + code(15, 5) + number(secretSize-193, 6) + afterFixed)
+	all := pack(match254 + code(17, 5) + number(secretSize+254-385, 7) + afterFixed)
+	beyond := pack(match254 + code(18, 5) + number(secretSize+2*254+1-513, 8) + afterFixed)
 	const together = 25 // connections at a time, which take turns
 	rounds := 8
 	if *full {
@@ -539,6 +547,10 @@ func TestHistoryIsOnesOwn(t *testing.T) {
 		for i, v := range victims {
 			v.expectDelivered(websocket.BinaryMessage, secrets[i])
 			v.Send(compressed(wstest.Binary, own))
+		}
+		for i, v := range victims {
+			v.expectDelivered(websocket.BinaryMessage, secrets[i][:254])
+			v.Send(compressed(wstest.Binary, all))
 		}
 		for i, v := range victims {
 			v.expectDelivered(websocket.BinaryMessage, secrets[i][:254])
