@@ -15,10 +15,10 @@ import (
 )
 
 // A message of headerSize bytes or more begins with a header of hexadecimal digits, so that it may be text: two for the writer, eight for
-// its number, six for its length and eight for the checksum of all the rest. A shorter one begins with a letter of its writer and its
+// its number, eight for its length and eight for the checksum of all the rest. A shorter one begins with a letter of its writer and its
 // number. As JSON, a message is a string of such content, with the line feed that WriteJSON puts behind it.
 const (
-	headerSize = 24
+	headerSize = 26
 	sumAt      = headerSize - 8
 	jsonExtra  = len("\"\"\n")
 )
@@ -87,7 +87,7 @@ func appendContent(dst []byte, writer, seq, size int, text bool) []byte {
 	base := len(dst)
 	dst = appendHex(dst, uint64(writer), 2)
 	dst = appendHex(dst, uint64(seq), 8)
-	dst = appendHex(dst, uint64(size), 6)
+	dst = appendHex(dst, uint64(size), 8)
 	dst = appendHex(dst, 0, 8)
 	dst = appendBody(dst, writer, seq, size-headerSize, text)
 	appendHex(dst[:base+sumAt], uint64(checksum(dst[base:])), 8)
@@ -137,31 +137,47 @@ var (
 	noisePool  = makeNoise()
 )
 
-// maxBody is the longest body; every place in the pools has that much behind it.
-const maxBody = poolSize / 2
+// maxPart is the most that is cut out of a pool at once; every place it is cut at has so much behind it.
+const maxPart = poolSize / 2
 
 func appendBody(dst []byte, writer, seq, size int, text bool) []byte {
 	x := mix(writer, seq) >> 8
-	at := int(x % (poolSize - maxBody))
-	if !text {
-		pool := recordPool
-		if x>>60 < 2 {
-			pool = noisePool
+	at := int(x % (poolSize - maxPart))
+	pool := recordPool
+	switch {
+	case text:
+		pool = textPool
+		for !utf8.RuneStart(pool[at]) {
+			at++
 		}
-		return append(dst, pool[at:at+size]...)
+	case x>>52 < 1:
+		pool = noisePool
 	}
-	for !utf8.RuneStart(textPool[at]) {
-		at++
-	}
-	end := at + size
-	for !utf8.RuneStart(textPool[end]) {
-		end--
-	}
-	dst = append(dst, textPool[at:end]...)
-	for range at + size - end {
-		dst = append(dst, '.')
+	for size > 0 {
+		part := pool[at : at+min(size, maxPart)]
+		if text {
+			part = wholeRunes(part)
+		}
+		if len(part) == 0 {
+			part = []byte("...")[:size] // of a letter there is no room for
+		}
+		dst = append(dst, part...)
+		size -= len(part)
 	}
 	return dst
+}
+
+// wholeRunes is p without a letter that is cut off at its end.
+func wholeRunes(p []byte) []byte {
+	for i := len(p) - 1; i >= 0 && i >= len(p)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(p[i]) {
+			if !utf8.FullRune(p[i:]) {
+				return p[:i]
+			}
+			break
+		}
+	}
+	return p
 }
 
 func random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(6455, stream)) }
@@ -301,7 +317,7 @@ func checkContent(p []byte, writer, seq, size int) error {
 	}
 	fields := make([]uint64, 0, 4)
 	at := 0
-	for _, digits := range []int{2, 8, 6, 8} {
+	for _, digits := range []int{2, 8, 8, 8} {
 		x, err := strconv.ParseUint(string(p[at:at+digits]), 16, 64)
 		if err != nil {
 			return fmt.Errorf("message %d of writer %d has a garbled header %q", seq, writer, p[:headerSize])

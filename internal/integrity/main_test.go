@@ -1,9 +1,11 @@
 package integrity
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,10 @@ import (
 
 // TestMain makes sure that no goroutine is left when all connections have ended.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if *full {
+		debug.SetGCPercent(400) // most of the memory is what ReadMessage and ReadJSON return, and is garbage at once
+	}
 	code := m.Run()
 	if left := leftBehind(); code == 0 && len(left) > 0 {
 		fmt.Printf("goroutines left behind:\n%s\n", strings.Join(left, "\n\n"))
