@@ -16,7 +16,7 @@ import (
 // it ends the connection, and says so. Nothing else may happen.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	rounds := 8
+	rounds := 5
 	if *full {
 		rounds = 500
 	}

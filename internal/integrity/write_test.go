@@ -30,23 +30,18 @@ type writing struct {
 }
 
 var (
-	writeMessage         = writing{"WriteMessage", mixed, (*sender).message}
-	writeMessageContext  = writing{"WriteMessageContext", mixed, (*sender).messageContext}
-	nextWriter           = writing{"NextWriter", mixed, (*sender).pieces}
-	writePrepared        = writing{"WritePreparedMessage", mixed, (*sender).prepared}
-	tryWriteMessage      = writing{"TryWriteMessage", mixed, (*sender).try}
-	tryWritePrepared     = writing{"TryWritePreparedMessage", mixed, (*sender).tryPrepared}
-	writeJSON            = writing{"WriteJSON", jsonText, (*sender).json}
-	streamWrite          = writing{"Stream.Write", onlyBinary, (*sender).stream}
-	groupBroadcast       = writing{"Group.Broadcast", mixed, (*sender).broadcast}
-	writeMessageInSerial = writing{"WriteMessage and Flush", mixed, (*sender).flushed}
+	writeMessage        = writing{"WriteMessage", mixed, (*sender).message}
+	writeMessageContext = writing{"WriteMessageContext", mixed, (*sender).messageContext}
+	nextWriter          = writing{"NextWriter", mixed, (*sender).pieces}
+	writePrepared       = writing{"WritePreparedMessage", mixed, (*sender).prepared}
+	tryWriteMessage     = writing{"TryWriteMessage", mixed, (*sender).try}
+	tryWritePrepared    = writing{"TryWritePreparedMessage", mixed, (*sender).tryPrepared}
+	writeJSON           = writing{"WriteJSON", jsonText, (*sender).json}
+	streamWrite         = writing{"Stream.Write", onlyBinary, (*sender).stream}
+	groupBroadcast      = writing{"Group.Broadcast", mixed, (*sender).broadcast}
 )
 
 func (s *sender) message(messageType int, p []byte) error { return s.c.WriteMessage(messageType, p) }
-
-func (s *sender) flushed(messageType int, p []byte) error {
-	return errors.Join(s.c.WriteMessage(messageType, p), s.c.Flush())
-}
 
 func (s *sender) messageContext(messageType int, p []byte) error {
 	ctx, cancel := context.WithCancel(context.Background())
