@@ -30,6 +30,9 @@ var crowdReadings = []reading{readMessage, serve, nextReader, start, messages, r
 // Both ends write with four goroutines at once, and read.
 func TestConcurrentWriters(t *testing.T) {
 	total, most := 100_000, 1<<10
+	if raced {
+		total = 30_000
+	}
 	if *full {
 		total = 400_000 // a million with those of TestEverySize, and more
 	}

@@ -41,8 +41,11 @@ var routes = []route{
 func sweep() []int {
 	var sizes []int
 	step := 499
-	if *full {
+	switch {
+	case *full:
 		step = 1
+	case raced:
+		step = 4999
 	}
 	for size := 0; size <= largest; size += step {
 		sizes = append(sizes, size)
@@ -101,7 +104,11 @@ func spread(rt route, shift int, modes []mode, run func(l lane, seed uint64)) {
 	}
 	for i, l := range lanes {
 		if *full || i/(2*len(modes)) == (i+shift)%len(transports) {
-			l.sizes = append(l.sizes, edges...)
+			for n, size := range edges {
+				if !raced || n%4 == (i+shift)%4 {
+					l.sizes = append(l.sizes, size)
+				}
+			}
 		}
 		if rt.writing.name == writeJSON.name { // the shortest value is a digit, and a line feed
 			l.sizes = slices.DeleteFunc(l.sizes, func(size int) bool { return size < 2 })

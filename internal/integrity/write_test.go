@@ -57,7 +57,8 @@ func (s *sender) pieces(messageType int, p []byte) error {
 	}
 	switch s.rnd.IntN(8) {
 	case 0:
-		_, err = io.WriteString(w, string(p))
+		text := string(p)
+		_, err = io.WriteString(w, text)
 	case 1:
 		_, err = io.Copy(w, struct{ io.Reader }{bytes.NewReader(p)})
 	case 2:
