@@ -495,6 +495,7 @@ func (c *Conn) NextReader() (messageType int, r io.Reader, err error) {
 			return err
 		}
 		c.current = &messageReader{c: c}
+		c.current.ended.Store(c.r.in.message == 0) // it is empty, and reading may be over when it is read
 		r = c.current
 		return nil
 	})

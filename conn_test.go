@@ -485,6 +485,25 @@ func TestNextReaderSupersededBetweenFragments(t *testing.T) {
 	})
 }
 
+// A message that has come as a whole is one to its reader, whatever has come of the
+// connection until it is read. An empty one has when it begins.
+func TestNextReaderOfLastMessage(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		go func() {
+			peer.Send(text(""), wstest.CloseFrame(CloseNormalClosure, ""))
+			peer.Drain()
+		}()
+		_, r, err := c.NextReader()
+		require.NoError(t, err)
+		require.NoError(t, c.Shutdown(context.Background(), CloseNormalClosure, ""), "which reads the close frame")
+		p, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Empty(t, p)
+	})
+}
+
 func TestNextReaderBreaksOff(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {
