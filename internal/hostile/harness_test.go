@@ -89,10 +89,12 @@ var (
 type target struct {
 	door    door
 	way     way
-	deflate bool              // permessage-deflate with context takeover both ways was agreed
+	deflate bool              // permessage-deflate was agreed, with context takeover both ways unless extensions says otherwise
 	options websocket.Options // Compression is set by deflate unless it is set already
 	answer  bool              // echo every message
 	silent  bool              // never read: the connection is opened and left to the test
+
+	extensions string // header lines that the attacker sends in place of the usual ones about permessage-deflate
 }
 
 func (g target) String() string {
@@ -132,6 +134,7 @@ type victim struct {
 	*wstest.Peer // the attacker
 	target
 	conn     *websocket.Conn
+	head     string                 // the server's answer, "" through Dial
 	received chan websocket.Message // what was handed out as a message, until the connection ended
 	ended    chan error             // the error that ended the reading, once
 	t        testing.TB
@@ -220,8 +223,8 @@ func (v *victim) connectConn(conns chan<- *websocket.Conn) net.Conn {
 // shakeHands opens the connection from the client's side and reads the answer, byte by byte, so that nothing behind it is lost.
 func (v *victim) shakeHands(nc net.Conn) {
 	v.t.Helper()
-	extra := ""
-	if v.deflate {
+	extra := v.extensions
+	if v.deflate && extra == "" {
 		extra = offer
 	}
 	_, err := io.WriteString(nc, request(extra))
@@ -231,6 +234,7 @@ func (v *victim) shakeHands(nc net.Conn) {
 	require.True(v.t, strings.HasPrefix(head, "HTTP/1.1 101 "), "%s", head)
 	require.Contains(v.t, head, wstest.Accept)
 	require.Equal(v.t, v.deflate, strings.Contains(head, "permessage-deflate"), "%s", head)
+	v.head = head
 }
 
 // acceptFor answers a key (RFC 6455, section 4.2.2).
@@ -272,8 +276,8 @@ func (v *victim) beDialed(conns chan<- *websocket.Conn) net.Conn {
 	require.NoError(v.t, nc.SetDeadline(time.Now().Add(patience)))
 	r, err := http.ReadRequest(bufio.NewReader(nc))
 	require.NoError(v.t, err)
-	extra := ""
-	if v.deflate {
+	extra := v.extensions
+	if v.deflate && extra == "" {
 		extra = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 	}
 	_, err = io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
