@@ -119,7 +119,7 @@ func parseClosePayload(p []byte) (code int, reason string, err error) {
 // ranges for libraries and applications (section 7.4.2).
 func validCloseCode(code int) bool {
 	switch code {
-	case 1004, CloseNoStatusReceived, CloseAbnormalClosure, CloseTLSHandshake:
+	case 1004, CloseNoStatusReceived, CloseAbnormalClosure:
 		return false
 	}
 	return CloseNormalClosure <= code && code <= CloseBadGateway || 3000 <= code && code <= 4999
@@ -134,7 +134,7 @@ func cutReason(reason string) string {
 		return reason
 	}
 	end := room
-	for end > 0 && !utf8.RuneStart(reason[end]) {
+	for !utf8.RuneStart(reason[end]) {
 		end--
 	}
 	return reason[:end]

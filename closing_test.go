@@ -711,6 +711,23 @@ func TestShutdownDiscardsWhatNobodyReads(t *testing.T) {
 	})
 }
 
+// Nor for longer than its context allows.
+func TestShutdownWithAMessageNobodyReadsIsBounded(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		ctx, cancel := context.WithTimeoutCause(t.Context(), readerGrace/2, io.ErrNoProgress)
+		defer cancel()
+		done := shuttingDown(ctx, c, 1000, "")
+		peer.Expect(wstest.CloseFrame(1000, ""))
+		start := time.Now()
+		go peer.Write(peer.Encode(text("for whom?")))
+		require.Equal(t, io.ErrNoProgress, <-done)
+		require.Equal(t, readerGrace/2, time.Since(start))
+		peer.Close()
+	})
+}
+
 // Only a Shutdown within the handler leaves the rest to the reader: another
 // goroutine's waits for the handler, and for the peer.
 func TestShutdownWhileAHandlerRuns(t *testing.T) {

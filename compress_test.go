@@ -69,6 +69,7 @@ func TestChooseOffer(t *testing.T) {
 		{"the smallest is", &terms{Compression: small}, name + "; server_max_window_bits=8", "; server_max_window_bits=8", agree(true, true, 8, 15)},
 		{"a larger one is", &terms{Compression: small}, name + "; server_max_window_bits=14", "; server_max_window_bits=12", agree(true, true, 12, 15)},
 		{"the client has a smaller one", &terms{Compression: small}, name + "; client_max_window_bits=10", "; server_max_window_bits=12; client_max_window_bits=10", agree(true, true, 12, 10)},
+		{"the client has the smallest that is asked for", &terms{Compression: small}, name + "; client_max_window_bits=9", "; server_max_window_bits=12; client_max_window_bits=9", agree(true, true, 12, 9)},
 		{"the client has the smallest", &terms{Compression: small}, name + "; client_max_window_bits=8", "; server_max_window_bits=12", agree(true, true, 12, 8)},
 		{"the client has a larger one", &terms{Compression: small}, name + "; client_max_window_bits=15", "; server_max_window_bits=12; client_max_window_bits=12", agree(true, true, 12, 12)},
 		{"no client is asked for 8", &terms{Compression: tiny}, name + "; client_max_window_bits", "; server_max_window_bits=8; client_max_window_bits=9", agree(true, true, 8, 9)},
@@ -137,11 +138,11 @@ func TestAcceptAnswer(t *testing.T) {
 			{"; client_max_window_bits=15", agree(true, true, 15, 15), ""},
 			{"; server_no_context_takeover; client_no_context_takeover", agree(false, false, 15, 15), ""},
 			{`; server_max_window_bits="10"`, agree(true, true, 10, 15), ""},
-			{"; client_max_window_bits", nil, "client_max_window_bits without a value"},
-			{"; client_max_window_bits=16", nil, `value "16" of parameter "client_max_window_bits"`},
-			{"; server_max_window_bits=7", nil, `value "7" of parameter "server_max_window_bits"`},
-			{"; server_no_context_takeover; server_no_context_takeover", nil, `parameter "server_no_context_takeover" comes twice`},
-			{"; bogus", nil, `unknown parameter "bogus"`},
+			{"; client_max_window_bits", nil, "permessage-deflate: client_max_window_bits without a value"},
+			{"; client_max_window_bits=16", nil, `permessage-deflate: value "16" of parameter "client_max_window_bits"`},
+			{"; server_max_window_bits=7", nil, `permessage-deflate: value "7" of parameter "server_max_window_bits"`},
+			{"; server_no_context_takeover; server_no_context_takeover", nil, `permessage-deflate: parameter "server_no_context_takeover" comes twice`},
+			{"; bogus", nil, `permessage-deflate: unknown parameter "bogus"`},
 			{", x", nil, `extension "x" besides permessage-deflate`},
 			{", permessage-deflate", nil, `extension "permessage-deflate" besides permessage-deflate`},
 		}},
@@ -150,17 +151,17 @@ func TestAcceptAnswer(t *testing.T) {
 			{"; server_no_context_takeover", agree(false, false, 15, 15), ""}, // ours was no question
 			{"", agree(true, false, 15, 15), ""},                              // against section 7.1.1.1, and harmless
 			{"; server_max_window_bits=10", agree(true, false, 10, 15), ""},
-			{"; client_max_window_bits=10", nil, "client_max_window_bits was not offered"},
-			{"; client_max_window_bits", nil, "client_max_window_bits without a value"},
+			{"; client_max_window_bits=10", nil, "permessage-deflate: client_max_window_bits was not offered"},
+			{"; client_max_window_bits", nil, "permessage-deflate: client_max_window_bits without a value"},
 		}},
 		{"everything", &terms{Compression: Compression{ServerNoContextTakeover: true, ServerMaxWindowBits: 10, ClientMaxWindowBits: 11}},
 			"; server_no_context_takeover; server_max_window_bits=10; client_max_window_bits=11", []answer{
 				{"; server_no_context_takeover; server_max_window_bits=10", agree(false, true, 10, 11), ""},
 				{"; server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=9", agree(false, true, 9, 9), ""},
 				{"; server_max_window_bits=10; client_max_window_bits=11", agree(true, true, 10, 11), ""},
-				{"; server_no_context_takeover", nil, "no server_max_window_bits, offered was 10"},
-				{"; server_max_window_bits=11", nil, "server_max_window_bits=11, offered was 10"},
-				{"; server_max_window_bits=10; client_max_window_bits=12", nil, "client_max_window_bits=12, offered was 11"},
+				{"; server_no_context_takeover", nil, "permessage-deflate: no server_max_window_bits, offered was 10"},
+				{"; server_max_window_bits=11", nil, "permessage-deflate: server_max_window_bits=11, offered was 10"},
+				{"; server_max_window_bits=10; client_max_window_bits=12", nil, "permessage-deflate: client_max_window_bits=12, offered was 11"},
 			}},
 		{"no server is asked for 8, and 15 is no wish", &terms{Compression: Compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 15}},
 			"; server_max_window_bits=9; client_max_window_bits", []answer{{"; server_max_window_bits=8", agree(true, true, 8, 15), ""}}},
@@ -179,7 +180,7 @@ func TestAcceptAnswer(t *testing.T) {
 				if a.fails == "" {
 					require.NoError(t, err, a.answer)
 				} else {
-					require.ErrorContains(t, err, a.fails, a.answer)
+					require.EqualError(t, err, a.fails, a.answer)
 				}
 			}
 			_, err = tc.terms.accept(offered(t, "x"))
@@ -835,6 +836,7 @@ func TestDefaultThreshold(t *testing.T) {
 		d := newDeflater(tc.agreed, tc.want, true)
 		d.usage.wake = func() {}
 		require.Equal(t, tc.compressed, d.wants(TextMessage, 255))
+		require.Equal(t, tc.want == nil || tc.want.Threshold <= 256, d.wants(TextMessage, 256))
 		require.False(t, d.wants(PingMessage, 100_000))
 	}
 }
@@ -860,6 +862,52 @@ func TestWindowsInUse(t *testing.T) {
 	require.Equal(t, &Compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 15}, c.Negotiated().Compression)
 	c.Negotiated().Compression.ServerMaxWindowBits = 1
 	require.Equal(t, 8, c.Negotiated().Compression.ServerMaxWindowBits, "a copy")
+}
+
+// Each end expands with the other's window, whatever was agreed for its own. One that
+// promised to begin each message afresh may refer to all that there can be.
+func TestInflaterOfAgreement(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		agreed   Compression
+		server   bool
+		takeover bool
+		kept     int
+	}{
+		{Compression{ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, false, true, 1 << 13},
+		{Compression{ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, true, true, 1 << 14},
+		{Compression{ServerNoContextTakeover: true, ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, false, false, 1 << 15},
+		{Compression{ServerNoContextTakeover: true, ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, true, true, 1 << 14},
+		{Compression{ClientNoContextTakeover: true, ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, false, true, 1 << 13},
+		{Compression{ClientNoContextTakeover: true, ServerMaxWindowBits: 13, ClientMaxWindowBits: 14}, true, false, 1 << 15},
+	} {
+		i := newInflater(tc.agreed, tc.server)
+		require.Equal(t, tc.takeover, i.takeover)
+		i.commit(make([]byte, 1<<16))
+		require.Equal(t, tc.kept, i.dec.Kept())
+		i.dec.Forget()
+	}
+}
+
+// A level that does not exist is the default one, which is fast.
+func TestLevelInUse(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		want  *Compression
+		level deflate.Level
+	}{
+		{nil, deflate.LevelOf(1)},
+		{&Compression{}, deflate.LevelOf(1)},
+		{&Compression{Level: -1}, deflate.LevelOf(1)},
+		{&Compression{Level: 9}, deflate.LevelOf(9)},
+		{&Compression{Level: -2}, deflate.LevelOf(-2)},
+		{&Compression{Level: 10}, deflate.LevelOf(1)},
+		{&Compression{Level: -3}, deflate.LevelOf(1)},
+	} {
+		require.Equal(t, tc.level, newDeflater(Compression{}, tc.want, true).effort(), "%+v", tc.want)
+	}
+	require.NotEqual(t, deflate.LevelOf(1), deflate.LevelOf(9))
+	require.NotEqual(t, deflate.LevelOf(1), deflate.LevelOf(-2))
 }
 
 type nopConn struct{ net.Conn }

@@ -968,12 +968,14 @@ func TestInvalidWrites(t *testing.T) {
 			require.Equal(t, errBadMessageType, err)
 			_, err = NewPreparedMessage(messageType, nil)
 			require.Equal(t, errBadMessageType, err)
+			require.Equal(t, errBadMessageType, c.TryWriteMessage(messageType, nil))
 		}
 		require.Equal(t, errBadMessageType, c.WriteControl(TextMessage, nil, time.Time{}))
 		require.Equal(t, errBadMessageType, c.WriteControl(BinaryMessage, nil, time.Time{}))
 		for _, messageType := range []int{CloseMessage, PingMessage, PongMessage} {
 			require.Equal(t, errInvalidControl, c.WriteMessage(messageType, make([]byte, 126)))
 			require.Equal(t, errInvalidControl, c.WriteControl(messageType, make([]byte, 126), time.Time{}))
+			require.Equal(t, errInvalidControl, c.TryWriteMessage(messageType, make([]byte, 126)))
 			_, err := NewPreparedMessage(messageType, make([]byte, 126))
 			require.Equal(t, errInvalidControl, err)
 		}

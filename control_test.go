@@ -326,6 +326,15 @@ func TestPing(t *testing.T) {
 			require.Empty(t, c.extras.pings)
 		})
 	})
+	t.Run("nobody has asked", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, peer := scripted(t, overPipe, server, Options{})
+			read := reading(c)
+			peer.Send(pong("8 bytes."), text("Hello"))
+			requireMessage(t, TextMessage, "Hello", <-read)
+			require.Nil(t, c.extras, "a pong costs nothing")
+		})
+	})
 	t.Run("several at once", func(t *testing.T) {
 		inBubbles(t, func(t *testing.T, server bool) {
 			c, peer := scripted(t, overPipe, server, Options{})

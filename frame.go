@@ -65,7 +65,7 @@ type FrameHeader struct {
 // bits and opcodes are reported as they are.
 func ParseFrameHeader(b []byte) (h FrameHeader, n int, err error) {
 	if len(b) < 2 {
-		return h, 0, io.ErrUnexpectedEOF
+		return FrameHeader{}, 0, io.ErrUnexpectedEOF
 	}
 	h.Fin = b[0]&bitFin != 0
 	h.RSV1 = b[0]&bitRSV1 != 0

@@ -21,7 +21,7 @@ var headerCases = []struct {
 	wire   []byte
 	header FrameHeader
 }{
-	{"empty continuation", wstest.Hex("00 00"), FrameHeader{}},
+	{"empty continuation", wstest.Hex("00 00"), FrameHeader{Opcode: opContinuation}},
 	{"last and empty", wstest.Hex("80 00"), FrameHeader{Fin: true}},
 	{"RSV1", wstest.Hex("40 00"), FrameHeader{RSV1: true}},
 	{"RSV2", wstest.Hex("20 00"), FrameHeader{RSV2: true}},
@@ -33,6 +33,7 @@ var headerCases = []struct {
 	{"fragment lo", wstest.LoFragment[:2], FrameHeader{Fin: true, Length: 2}},
 	{"ping", wstest.PingUnmasked[:2], FrameHeader{Fin: true, Opcode: PingMessage, Length: 5}},
 	{"pong", wstest.PongMasked[:6], FrameHeader{Fin: true, Opcode: PongMessage, Masked: true, MaskKey: helloKey, Length: 5}},
+	{"close", wstest.Hex("88 02"), FrameHeader{Fin: true, Opcode: CloseMessage, Length: 2}},
 	{"256 bytes", wstest.Header256, FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 256}},
 	{"64 KiB", wstest.Header64K, FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 65536}},
 	{"longest of 7 bits", wstest.Hex("82 7d"), FrameHeader{Fin: true, Opcode: BinaryMessage, Length: 125}},
@@ -265,13 +266,16 @@ func TestParseLone(t *testing.T) {
 					wire = append(wire, helloKey[:]...)
 				}
 				wire = append(wire, make([]byte, length.n)...)
-				for cut := 0; cut <= len(wire); cut = max(cut+1, min(20, len(wire)-2)) {
+				for cut := range len(wire) + 1 {
+					if 20 < cut && cut < len(wire)-2 {
+						continue // within the payload
+					}
 					for _, masked := range []bool{true, false} {
 						opcode, n, key, header := parseLone(wire[:cut], masked)
 						h, want, err := ParseFrameHeader(wire[:cut])
 						lone := h.Fin && !h.RSV1 && !h.RSV2 && !h.RSV3 && (h.Opcode == TextMessage || h.Opcode == BinaryMessage)
 						if err != nil || !lone || h.Masked != masked || cut < len(wire) {
-							require.Zero(t, header, "%x", wire[:cut])
+							require.Zero(t, [3]int{opcode, n, header}, "%x", wire[:cut])
 							continue
 						}
 						require.Equal(t, want, header)
@@ -285,6 +289,8 @@ func TestParseLone(t *testing.T) {
 	}
 	_, _, _, n := parseLone(append(wstest.Hex("82 7f 00 00 00 00 00 01 00 00"), make([]byte, 1<<16)...), false)
 	require.Zero(t, n, "longer ones are not for parseLone")
+	_, _, _, n = parseLone(append(wstest.Hex("82 7f 01 00 00 00 00 00 00 00"), make([]byte, 1<<8)...), false)
+	require.Zero(t, n, "nor are those whose length looks like a shorter one's")
 }
 
 func BenchmarkFrameHeaderAppend(b *testing.B) {

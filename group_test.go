@@ -297,6 +297,21 @@ func TestGroupShutdown(t *testing.T) {
 			require.Zero(t, g.Len())
 		})
 	})
+	t.Run("cancelled between the steps", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			var g Group
+			for range 2 * farewellStep {
+				inGroup(t, overPipe, &g, Options{})
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(farewellPace/2, func() { cancel(io.ErrNoProgress) })
+			begun := time.Now()
+			require.Equal(t, io.ErrNoProgress, g.Shutdown(ctx, 0, ""))
+			require.Equal(t, farewellPace/2, time.Since(begun))
+			require.Zero(t, g.Len())
+		})
+	})
 	t.Run("the context has ended", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {

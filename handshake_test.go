@@ -65,6 +65,11 @@ func requireRefusal(t *testing.T, err error, status int) {
 	require.Regexp(t, `^websocket: .`, f.Error())
 }
 
+func TestHandshakeIsBounded(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 65_536, maxHandshake)
+}
+
 func TestAcceptKey(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, goldenAccept, acceptKey(goldenKey))
@@ -102,6 +107,7 @@ func TestChallengeKey(t *testing.T) {
 			key, err := challengeKey(http.Header{"Sec-Websocket-Key": tt.keys})
 			if !tt.valid {
 				requireRefusal(t, err, 400)
+				require.Empty(t, key)
 				return
 			}
 			require.NoError(t, err)
@@ -206,6 +212,30 @@ func TestCheckOpening(t *testing.T) {
 			requireRefusal(t, err, tt.status)
 		})
 	}
+
+	t.Run("Transfer-Encoding without a Content-Length of -1", func(t *testing.T) { // as a program may make a request
+		t.Parallel()
+		r := parsedRequest(t, plainRequest)
+		r.TransferEncoding = []string{"chunked"}
+		requireRefusal(t, checkOpening(r), 400)
+	})
+}
+
+// Those who run into a refusal are told which rule of which field it was.
+func TestCheckOpeningSays(t *testing.T) {
+	t.Parallel()
+	const no = "websocket: the client is not using the websocket protocol: "
+	for _, tt := range []struct{ old, new, says string }{
+		{"Connection: Upgrade\r\n", "", no + "no 'upgrade' token in the Connection header of an HTTP/1.1 request"},
+		{"Upgrade: websocket\r\n", "", no + "no 'websocket' token in the Upgrade header"},
+		{"HTTP/1.1", "HTTP/1.0", no + "an HTTP/1.0 request cannot be upgraded"},
+		{"GET", "POST", no + "request method is not GET"},
+		{"Version: 13", "Version: 8", "websocket: unsupported version: the Sec-WebSocket-Version header is not 13"},
+		{"Host: server.example.com", "Host:", "websocket: missing or malformed Host header"},
+		{"\r\nUpgrade:", "\r\nContent-Length: 5\r\nUpgrade:", "websocket: an opening handshake has no body"},
+	} {
+		require.EqualError(t, checkOpening(parsedRequest(t, edit(t, plainRequest, tt.old, tt.new))), tt.says)
+	}
 }
 
 func TestOffers(t *testing.T) {
@@ -247,7 +277,9 @@ func TestCheckExtra(t *testing.T) {
 	require.NoError(t, checkExtra(http.Header{"Set-Cookie": {"a=b"}}))
 	requireRefusal(t, checkExtra(http.Header{"Sec-Websocket-Extensions": {"foo"}}), 500)
 	requireRefusal(t, checkExtra(http.Header{"Sec-WebSocket-Extensions": {"foo"}}), 500)
-	requireRefusal(t, checkExtra(http.Header{"X: y\r\nZ": {"foo"}}), 500)
+	malformed := checkExtra(http.Header{"X: y\r\nZ": {"foo"}})
+	requireRefusal(t, malformed, 500)
+	require.EqualError(t, malformed, `websocket: malformed name "X: y\r\nZ" in a response header`)
 }
 
 func TestAppendAnswer(t *testing.T) {
@@ -279,6 +311,8 @@ func TestAppendAnswer(t *testing.T) {
 			require.Equal(t, "x"+tt.want, string(appendAnswer([]byte("x"), goldenKey, tt.subprotocol, "", tt.extra)))
 		})
 	}
+	require.Equal(t, opening+"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+		string(appendAnswer(nil, goldenKey, "", "permessage-deflate", nil)))
 }
 
 func TestSetOpening(t *testing.T) {
@@ -315,6 +349,7 @@ var answerCases = []struct {
 	{"302", "101 Switching Protocols", "302 Found", "", "websocket: bad handshake"},
 	{"HTTP/1.0", "HTTP/1.1", "HTTP/1.0", "", "websocket: bad handshake: 101 in HTTP/1.0"},
 	{"HTTP/2", "HTTP/1.1", "HTTP/2.0", "", "websocket: bad handshake: 101 in HTTP/2.0"},
+	{"HTTP/2.1, which does not exist", "HTTP/1.1", "HTTP/2.1", "", "websocket: bad handshake: 101 in HTTP/2.1"},
 	{"no Upgrade", "Upgrade: websocket\r\n", "", "", "websocket: bad handshake: 101 without Upgrade: websocket and Connection: Upgrade"},
 	{"no Connection", "Connection: Upgrade\r\n", "", "", "websocket: bad handshake: 101 without Upgrade: websocket and Connection: Upgrade"},
 	{"no accept", "Sec-WebSocket-Accept: " + goldenAccept + "\r\n", "", "", "websocket: bad handshake: Sec-WebSocket-Accept does not answer our key"},

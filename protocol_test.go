@@ -99,6 +99,7 @@ func TestInboundAccept(t *testing.T) {
 		},
 		{name: "65 empty fragments with the last", frames: frames(one(aBeginning), repeat(anEmptyMiddle, 64), one(change(anEnd, func(h *FrameHeader) { h.Length = 0 }))), err: errEmptyFragments},
 		{name: "empty fragments with pings between", frames: frames(one(aBeginning), repeat(anEmptyMiddle, 64), one(aPing, anEmptyMiddle)), err: errEmptyFragments},
+		{name: "fragments of one byte", frames: frames(one(aBeginning), repeat(change(aMiddle, func(h *FrameHeader) { h.Length = 1 }), 1000))},
 		{name: "empty fragments with others between", frames: frames(one(aBeginning), repeat(anEmptyMiddle, 64), one(aMiddle), repeat(anEmptyMiddle, 64))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -164,6 +165,14 @@ func TestInboundEmptyMessages(t *testing.T) {
 	}
 }
 
+// The numbers are promises: the conformance suites need as many fragments, and no peer
+// may have more.
+func TestFragmentLimits(t *testing.T) {
+	t.Parallel()
+	require.EqualValues(t, 131_072, maxFragments)
+	require.EqualValues(t, 64, maxEmptyFragments)
+}
+
 func TestOutboundAccept(t *testing.T) {
 	t.Parallel()
 	opcodes := []int{opContinuation, TextMessage, BinaryMessage, CloseMessage, PingMessage, PongMessage}
@@ -177,6 +186,7 @@ func TestOutboundAccept(t *testing.T) {
 	for _, opcode := range opcodes {
 		require.Equal(t, ErrCloseSent, out.accept(opcode))
 	}
+	require.EqualError(t, ErrCloseSent, "websocket: close sent", "as gorilla has it")
 }
 
 // Every rule closes with the code that RFC 6455 has for it.
@@ -192,6 +202,7 @@ func TestProtocolErrorCodes(t *testing.T) {
 	} {
 		for _, err := range errs {
 			require.Equal(t, code, err.Code, err.Reason)
+			require.NotEmpty(t, err.Reason, "the peer is told why")
 			require.Equal(t, "websocket: "+err.Reason, err.Error())
 			require.Equal(t, err.Reason, cutReason(err.Reason), "it fits a close frame")
 		}

@@ -109,6 +109,15 @@ func TestStream(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "Hello", string(p))
 		peer.Expect(pong("x"))
+
+		// The end of a message may bring nothing and come alone.
+		go func() {
+			peer.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "Hel"})
+			peer.Send(wstest.Frame{}, text("lo"))
+		}()
+		_, err = io.ReadFull(s, p)
+		require.NoError(t, err)
+		require.Equal(t, "Hello", string(p))
 	})
 }
 

@@ -1,7 +1,7 @@
 // Command covercheck prints the statement coverage of each file of a package
-// and fails if one has less than it must.
+// and fails if one, or all together, have less than they must.
 //
-//	covercheck -full frame.go,mask.go -above 90 example.org/package coverage.out
+//	covercheck -full frame.go,mask.go -above 90 -total 98 example.org/package coverage.out
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 func main() {
 	full := flag.String("full", "", "comma-separated `files` of which every statement must be covered")
 	above := flag.Float64("above", 90, "`percentage` that every other file must exceed")
+	total := flag.Float64("total", 0, "`percentage` that all files together must reach")
 	flag.Parse()
 	if flag.NArg() != 2 {
 		fmt.Fprintln(os.Stderr, "usage: covercheck [flags] package profile")
@@ -29,14 +30,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "covercheck:", err)
 		os.Exit(2)
 	}
-	if !check(os.Stdout, flag.Arg(0), profiles, strings.Split(*full, ","), *above) {
+	if !check(os.Stdout, flag.Arg(0), profiles, strings.Split(*full, ","), *above, *total) {
 		os.Exit(1)
 	}
 }
 
 // check writes a line per file of pkg and tells whether all have what they must.
-func check(w io.Writer, pkg string, profiles []*cover.Profile, full []string, above float64) (good bool) {
+func check(w io.Writer, pkg string, profiles []*cover.Profile, full []string, above, least float64) (good bool) {
 	good = true
+	sumCovered, sum := 0, 0
 	seen := make(map[string]bool)
 	for _, p := range profiles {
 		if path.Dir(p.FileName) != pkg {
@@ -48,6 +50,7 @@ func check(w io.Writer, pkg string, profiles []*cover.Profile, full []string, ab
 		if total == 0 {
 			continue
 		}
+		sumCovered, sum = sumCovered+covered, sum+total
 		percent := 100 * float64(covered) / float64(total)
 		verdict := ""
 		switch {
@@ -59,6 +62,13 @@ func check(w io.Writer, pkg string, profiles []*cover.Profile, full []string, ab
 		good = good && verdict == ""
 		fmt.Fprintf(w, "%-20s %4d of %4d statements  %5.1f %%%s\n", name, covered, total, percent, verdict)
 	}
+	percent := 100 * float64(sumCovered) / float64(max(sum, 1))
+	verdict := ""
+	if percent < least {
+		good = false
+		verdict = fmt.Sprintf("  must be %v %% at least", least)
+	}
+	fmt.Fprintf(w, "%-20s %4d of %4d statements  %5.1f %%%s\n", "all files", sumCovered, sum, percent, verdict)
 	for _, name := range full {
 		if !seen[name] {
 			good = false
