@@ -287,14 +287,15 @@ func (r *reader) collect(inOne bool) (got gathered, err error) {
 
 // makeRoom makes room for more of the message at hand, of which got has come. Memory
 // follows what was sent and not what a header claims: it is at most twice as much,
-// or the smallest buffer. What waits in the socket was sent too.
+// or the smallest buffer. What waits in the socket was sent too, but not what is behind
+// the frame at hand: headers, or what other messages need.
 func (r *reader) makeRoom(got *gathered, inOne bool) error {
 	if got.n == 0 && r.pos == r.end {
 		if err := r.fill(); err != nil {
 			return r.fail(err)
 		}
 	}
-	sent := got.n + r.end - r.pos
+	sent := got.n + int(min(r.left, int64(r.end-r.pos)))
 	if s, ok := r.src.(*socket); ok && r.left > int64(r.end-r.pos) {
 		sent += s.waiting()
 	}
