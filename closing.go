@@ -20,7 +20,7 @@ import (
 //	Close, silence, a context's end ────────────────────────────────────────────────▶ network closed
 
 const (
-	closePatience = time.Second // how long Close waits to send what we owe the peer
+	closePatience = time.Second // how long Close waits to send what we owe the peer, and reading goes on that cannot be answered
 	readerGrace   = time.Second // how long Shutdown leaves a message to whoever may come to read it
 )
 
@@ -92,11 +92,11 @@ func (c *Conn) closeSlow() {
 func (c *Conn) onCloseSent() { c.lingerIfDone() }
 
 // onWriteFailed is called when nothing can be sent any more. What the peer has sent
-// is still read, but not for ever: who is served and cannot be answered, nor told that
-// this is the end, would wait in vain.
+// is still read, but not for long: who is served and cannot be answered, nor told that
+// this is the end, would wait in vain, and a peer that reads nothing has cost enough.
 func (c *Conn) onWriteFailed(err error) {
 	c.over(err)
-	c.dropAfter(fmt.Errorf("websocket: writing has failed: %w", err))
+	c.dropAfter(min(c.closeTimeout.duration(), closePatience), fmt.Errorf("websocket: writing has failed: %w", err))
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -154,7 +154,7 @@ func (c *Conn) readFailed(err error) error {
 	end.vanished = IsCloseError(err, CloseAbnormalClosure)
 	c.mu.Unlock()
 	if c.w.owing() {
-		c.dropAfter(err)
+		c.dropAfter(c.closeTimeout.duration(), err)
 	}
 	c.over(err)
 	c.keepalive.stop()
@@ -267,7 +267,7 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool)
 	if c.handling.Load() && insideHandler() {
 		c.leftToReader.Store(true)
 		if !c.handling.Load() { // it was the handler of another connection, and has not seen this
-			c.dropAfter(errCloseTimeout)
+			c.dropAfter(c.closeTimeout.duration(), errCloseTimeout)
 		}
 		err := say()
 		if err != nil {
@@ -421,12 +421,12 @@ func (c *Conn) peerVanished() bool {
 }
 
 // dropAfter has the network connection closed, for this cause, if the closing
-// handshake takes too long from here on.
-func (c *Conn) dropAfter(cause error) {
+// handshake takes longer than that from here on.
+func (c *Conn) dropAfter(patience time.Duration, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if end := c.endLocked(); end.drop == nil && !end.lingering && end.dead == nil {
-		end.drop = time.AfterFunc(c.closeTimeout.duration(), func() { c.kill(cause) })
+		end.drop = time.AfterFunc(patience, func() { c.kill(cause) })
 	}
 }
 

@@ -39,7 +39,8 @@ type Options struct {
 	PingTimeout time.Duration
 
 	// CloseTimeout is how long the peer may take over its part of the closing
-	// handshake, and how long reading goes on after a write has failed for good; 0 is 5 s.
+	// handshake; 0 is 5 s. Up to a second of it reading goes on after a write has failed
+	// for good.
 	CloseTimeout time.Duration
 
 	// WriteQueue is how many bytes TryWriteMessage, TryWritePreparedMessage and
@@ -428,8 +429,8 @@ func (c *Conn) judge(ctx context.Context, err error) error {
 // Close; and those of the network connection. An error stays: later reads return
 // it again. The exception is a timeout before the message began, after which
 // reading may go on; c.Context().Err() is nil then and tells the two apart. After a
-// write that failed for good, reading goes on for Options.CloseTimeout, and then the
-// error is that of the write, wrapped.
+// write that failed for good, reading goes on for a second, or Options.CloseTimeout if
+// that is less, and then the error is that of the write, wrapped.
 //
 // Handlers of control frames run on the goroutine that reads.
 func (c *Conn) ReadMessage() (messageType int, p []byte, err error) {

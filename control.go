@@ -132,7 +132,7 @@ func (c *Conn) handle(handler func() error) error {
 func (c *Conn) handled() {
 	c.handling.Store(false)
 	if c.leftToReader.Load() {
-		c.dropAfter(errCloseTimeout)
+		c.dropAfter(c.closeTimeout.duration(), errCloseTimeout)
 	}
 }
 

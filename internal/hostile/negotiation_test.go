@@ -160,10 +160,10 @@ func TestOfferMet(t *testing.T) {
 		{"the second is bad", []string{name + ", " + name + "; unknown"}, ""},
 		{"others too", []string{"x-webkit-deflate-frame, bbf-usp-protocol; a=1; b, " + name, "foo"}, ""},
 		{"empty elements", []string{", ,\t,", "," + name + " ,,"}, ""},
-		{"1,000 bad", []string{strings.Repeat(bad, 1000) + name + "; server_max_window_bits=9"}, "; server_max_window_bits=9"},
-		{"20,000 elements", []string{strings.Repeat("x, ", 20000) + name}, ""},
+		{"63 bad", []string{strings.Repeat(bad, 63) + name + "; server_max_window_bits=9"}, "; server_max_window_bits=9"},
+		{"20,000 elements", []string{name + strings.Repeat(", x", 20000)}, ""},
 		{"50,000 commas", []string{strings.Repeat(",", 50000) + name}, ""},
-		{"800 lines", append(slices.Repeat([]string{"permessage-bzip2; server_max_window_bits=7"}, 800), name), ""},
+		{"800 lines", append([]string{name}, slices.Repeat([]string{"permessage-bzip2; server_max_window_bits=7"}, 800)...), ""},
 		{"1,000 good", []string{strings.Repeat(name+"; server_max_window_bits=10, ", 1000) + name}, "; server_max_window_bits=10"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -178,6 +178,29 @@ func TestOfferMet(t *testing.T) {
 				v.Send(compressed(wstest.Text, hello))
 				v.expectDelivered(websocket.TextMessage, "Hello")
 				v.expectWell()
+			})
+		})
+	}
+}
+
+// Of a great many extensions the first 64 are looked at: an offer behind them is not met, and the connection opens without.
+func TestOfferBehindTooMany(t *testing.T) {
+	const name = "permessage-deflate"
+	for n, lines := range map[string][]string{
+		"64 bad":          {strings.Repeat(name+"; server_max_window_bits=7, ", 64) + name},
+		"20,000 elements": {strings.Repeat("x, ", 20000) + name},
+		"800 lines":       append(slices.Repeat([]string{"permessage-bzip2; server_max_window_bits=7"}, 800), name),
+	} {
+		t.Run(n, func(t *testing.T) {
+			each(t, serverTargets(), func(t *testing.T, g target) {
+				g.options.Compression = terms()
+				for _, line := range lines {
+					g.extensions += extensionsField + line + "\r\n"
+				}
+				v := g.open(t)
+				v.expectWell()
+				v.Send(compressed(wstest.Text, hello))
+				v.expectFailure(websocket.CloseProtocolError)
 			})
 		})
 	}
