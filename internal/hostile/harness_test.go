@@ -159,7 +159,10 @@ func (g target) open(t testing.TB) *victim {
 	default:
 		t.Fatalf("no such door: %q", g.door)
 	}
-	t.Cleanup(func() { nc.Close() })
+	t.Cleanup(func() {
+		_ = nc.(*net.TCPConn).SetLinger(0) // it may be closed; if not, its port is free at once
+		nc.Close()
+	})
 	select {
 	case v.conn = <-conns:
 	case <-time.After(patience):
