@@ -271,6 +271,12 @@ func aggregate(t *testing.T, g target, limit int64, total, size int) {
 func (v *victim) breakOff() {
 	v.t.Helper()
 	require.NoError(v.t, v.Conn.(*net.TCPConn).CloseWrite())
+	v.expectBrokenOff()
+}
+
+// expectBrokenOff is what breakOff wants.
+func (v *victim) expectBrokenOff() {
+	v.t.Helper()
 	err := v.end()
 	require.True(v.t, websocket.IsCloseError(err, websocket.CloseAbnormalClosure), "%#v (%v)", err, err)
 	require.ErrorIs(v.t, err, io.ErrUnexpectedEOF)
