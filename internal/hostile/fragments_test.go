@@ -141,7 +141,7 @@ func TestEndOfInputWithinMessage(t *testing.T) {
 					switch {
 					case n == 15 && n < whole-2:
 						n = whole - 2 // a few bytes of a payload are enough, and the last ones
-					case g.way != byMessage && !*full && n != c.from && n != 2 && n < whole-1:
+					case !(g.way == byMessage && g.door == throughConn) && !*full && n != c.from && n != 2 && n < whole-1:
 						continue
 					}
 					v := g.open(t)
@@ -250,7 +250,7 @@ func TestUTF8FailsFast(t *testing.T) {
 			eachTarget(t, func(t *testing.T, g target) {
 				v := g.open(t)
 				v.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: text[:6]}, wstest.Frame{Opcode: wstest.Ping})
-				if text[5] != '\xff' {
+				if text[5] != '\xff' && text[5] != '\xc0' {
 					v.Expect(wstest.Frame{Opcode: wstest.Pong}) // so far it may be text
 					whole := v.Encode(wstest.Frame{Opcode: wstest.Continuation, Payload: text[6:] + string(make([]byte, 70_000))})
 					v.SendRaw(whole[:len(whole)-70_000])

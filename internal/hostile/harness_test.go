@@ -156,7 +156,12 @@ func (g target) open(t testing.TB) *victim {
 	default:
 		t.Fatalf("no such door: %q", g.door)
 	}
-	t.Cleanup(func() { nc.Close() })
+	t.Cleanup(func() {
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // leaves no TIME-WAIT, or thousands of victims would use up the ports
+		}
+		nc.Close()
+	})
 	select {
 	case v.conn = <-conns:
 	case <-time.After(patience):
