@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -136,12 +137,21 @@ func TestDataAfterClose(t *testing.T) {
 				v := g.open(t)
 				v.Send(wstest.CloseFrame(3000, "bye"), f)
 				v.Expect(wstest.CloseFrame(3000, "bye"))
-				v.ExpectEnd()
+				v.leave()
 				require.True(t, websocket.IsCloseError(v.end(), 3000))
 				v.expectNothingMore()
 			})
 		})
 	}
+}
+
+// leave ends the connection behind the closing handshake. The server does so first, and a client waits for it (RFC 6455, section 7.1.1).
+func (v *victim) leave() {
+	v.t.Helper()
+	if v.door == throughDial {
+		require.NoError(v.t, v.Conn.(*net.TCPConn).CloseWrite())
+	}
+	v.ExpectEnd()
 }
 
 const secret = "the secret of another connection "
@@ -156,7 +166,9 @@ func leak(t *testing.T, g target) {
 		v.expectDelivered(websocket.BinaryMessage, p)
 	}
 	v.Send(wstest.CloseFrame(3000, secret))
-	v.Drain()
+	for v.Receive().Opcode != wstest.Close {
+	}
+	v.leave()
 	require.True(t, websocket.IsCloseError(v.end(), 3000))
 }
 
@@ -189,7 +201,7 @@ func TestControlPayloadEchoed(t *testing.T) {
 				v := g.open(t)
 				v.Send(wstest.Frame{Opcode: wstest.Close, Payload: payload})
 				v.Expect(wstest.Frame{Opcode: wstest.Close, Payload: payload})
-				v.ExpectEnd()
+				v.leave()
 			})
 		})
 	}
