@@ -59,9 +59,9 @@ func TestPingsNobodyReads(t *testing.T) {
 	const size = 125
 	eachTarget(t, func(t *testing.T, g target) {
 		v := g.open(t)
-		// Small buffers: what a socket holds is not what is tested.
-		require.NoError(t, v.conn.NetConn().(*net.TCPConn).SetWriteBuffer(4<<10))
-		require.NoError(t, v.Conn.(*net.TCPConn).SetReadBuffer(4<<10))
+		// Not the megabytes that sockets may grow to, and not so small that the window opens by timers only.
+		require.NoError(t, v.conn.NetConn().(*net.TCPConn).SetWriteBuffer(64<<10))
+		require.NoError(t, v.Conn.(*net.TCPConn).SetReadBuffer(128<<10))
 		payload := func(n int) string {
 			return string(binary.BigEndian.AppendUint32(nil, uint32(n))) + strings.Repeat("p", size-4)
 		}
