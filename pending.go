@@ -26,7 +26,8 @@ const (
 	smallMessage = 16 << 10 // bytes from which on a message waits for its turn in person
 	pendingBytes = 64 << 10 // bytes that may wait for a writer who is at work
 	batchBytes   = sock.MaxSize
-	holdBytes    = 16 << 10               // bytes that are held back at most
+	holdBytes    = 16 << 10               // bytes that are held back at most,
+	holdReplies  = 1 << 10                // and at most where a pong is the last of them
 	holdTime     = 100 * time.Microsecond // how long they are, if somebody looks,
 	hangTime     = time.Millisecond       // and if nobody does
 	ownRounds    = 2                      // batches of others that a writer sends on after its own message
@@ -517,7 +518,11 @@ func (w *writer) reply(opcode int, p []byte) {
 		before := w.tailLocked(maxHeader + len(p))
 		w.queued -= len(before.b)
 		w.queued += len(w.appendControl(before, opcode, p).b)
-		w.startLocked()
+		if w.queued < holdReplies || !w.turn.tryLocked(begin) {
+			w.startLocked()
+			return
+		}
+		w.passOnLocked(false) // a peer that pings and does not read is to find little memory to fill
 	case w.turn.tryLocked(control):
 		w.joinable = true
 		last := opcode == CloseMessage && w.out.accept(opcode) == nil

@@ -360,6 +360,15 @@ func TestHold(t *testing.T) {
 			w.flushHeld()
 			return []wstest.Frame{pongFrame("p")}
 		},
+		"many pongs": func(t *testing.T, w *testWriter) (pongs []wstest.Frame) {
+			p := some(maxControlPayload)
+			for n := 0; n < holdReplies; n += len(p) {
+				require.Empty(t, w.line.nc.(*wire).taken(), "%d bytes of pongs", n)
+				w.reply(PongMessage, []byte(p))
+				pongs = append(pongs, pongFrame(p))
+			}
+			return pongs
+		},
 		"close frame": func(t *testing.T, w *testWriter) []wstest.Frame {
 			w.reply(CloseMessage, nil)
 			return []wstest.Frame{{Opcode: wstest.Close}}
