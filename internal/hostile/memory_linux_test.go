@@ -114,7 +114,7 @@ func inTurns(n int, do func(i int)) {
 func TestMemoryIdle(t *testing.T) {
 	large := strings.Repeat("x", 60*kib)
 	eachVictims(t, crowd(), websocket.Options{}, func(t *testing.T, vs []*victim) {
-		expectGrowth(t, vs, kib, func(v *victim) {
+		expectGrowth(t, vs, 2*kib, func(v *victim) { // far from any buffer; one of them may linger in a pool
 			v.Send(wstest.Frame{Opcode: wstest.Text, Payload: large})
 			v.expectDelivered(websocket.TextMessage, large)
 		})
@@ -177,7 +177,7 @@ func TestMemoryOfEmptyFragments(t *testing.T) {
 	}
 	server, client = []byte(strings.Repeat(string(server), rounds/10)), []byte(strings.Repeat(string(client), rounds/10))
 	eachVictims(t, crowd()/10, websocket.Options{}, func(t *testing.T, vs []*victim) {
-		expectGrowth(t, vs, 2*rounds+slack, func(v *victim) {
+		expectGrowth(t, vs, slack, func(v *victim) {
 			first := v.Encode(wstest.Frame{More: true, Opcode: wstest.Binary, Payload: "x"})
 			v.SendRaw(first)
 			for range 10 {
