@@ -14,7 +14,8 @@
 // back references reach.
 //
 // A row whose programs are missing is skipped and says how to install them.
-// With WEBSOCKET_INTEROP=require in the environment it fails instead.
+// With WEBSOCKET_INTEROP=require in the environment it fails instead. The rows of
+// the full set are skipped unless WEBSOCKET_INTEROP=all, which demands them, too.
 //
 // # What a peer's program does
 //

@@ -23,7 +23,7 @@ type need struct {
 	install string // the command that brings it
 }
 
-// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP=require.
+// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP is require or all.
 func demand(t *testing.T, needs []need) {
 	for _, n := range needs {
 		_, err := exec.LookPath(n.path)
@@ -34,7 +34,7 @@ func demand(t *testing.T, needs []need) {
 			continue
 		}
 		msg := fmt.Sprintf("%s is missing; to install it: %s", n.path, n.install)
-		if os.Getenv("WEBSOCKET_INTEROP") == "require" {
+		if demanded := os.Getenv("WEBSOCKET_INTEROP"); demanded == "require" || demanded == "all" {
 			require.FailNow(t, msg)
 		}
 		t.Skip(msg)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 type row struct {
 	name  string
 	needs []need
+	full  bool // it belongs to the full set
 
 	// client goes through the cases against our server s at url; nil: the peer is no client.
 	client func(ctx context.Context, t *testing.T, s *echoServer, url string) report
@@ -31,6 +33,14 @@ type row struct {
 }
 
 const limit = 20 * time.Second
+
+// demand skips the test, or fails it, if the row is not asked for or misses something.
+func (r row) demand(t *testing.T) {
+	if r.full && os.Getenv("WEBSOCKET_INTEROP") != "all" {
+		t.Skip("of the full set, which WEBSOCKET_INTEROP=all asks for")
+	}
+	demand(t, r.needs)
+}
 
 var (
 	needChromium = []need{{"chromium", "apt-get install chromium"}}
@@ -86,7 +96,7 @@ func TestOurServer(t *testing.T) {
 		}
 		for _, path := range paths {
 			t.Run(row.name+path, func(t *testing.T) {
-				demand(t, row.needs)
+				row.demand(t)
 				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
 				defer cancel()
 				s := newEchoServer(t)
@@ -105,7 +115,7 @@ func TestOurClient(t *testing.T) {
 			continue
 		}
 		t.Run(row.name, func(t *testing.T) {
-			demand(t, row.needs)
+			row.demand(t)
 			ctx, cancel := context.WithTimeout(t.Context(), row.limit)
 			defer cancel()
 			port := freePort(t)
