@@ -4,6 +4,7 @@ package interop
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
+
+// TestMain has the parallel tests run all at once: they do nothing but wait for timers.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "100")
+	m.Run()
+}
 
 // need is something a row cannot do without.
 type need struct {
