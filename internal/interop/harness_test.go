@@ -6,11 +6,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -99,12 +101,24 @@ func (p *child) wait(ctx context.Context, t *testing.T) []byte {
 	return out
 }
 
-// freePort returns a port of 127.0.0.1 on which nothing listens.
+// lastPort is the last port that freePort tried, less 20000.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(rand.Int64N(12000)) } // other runs of these tests begin elsewhere
+
+// freePort returns a port of 127.0.0.1 on which nothing listens, another one each
+// time. It is none of those that systems choose from for anyone who does not ask for
+// a certain port, and so stays free until the program that it is meant for is up.
 func freePort(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+	for range 12000 {
+		port := strconv.FormatInt(20000+lastPort.Add(1)%12000, 10)
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ln.Close()
+			return port
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
 
 // waitListening returns when p accepts connections on port.
