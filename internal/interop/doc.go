@@ -1,10 +1,15 @@
 // Package interop holds tests of this library against real peers: browsers
 // and the WebSocket libraries of other languages, as clients of our echo
-// server and as echo servers for our client.
+// server and as echo servers for our client; and through real proxies, reverse
+// and forward, with both ends ours.
 //
-// interop_test.go has the table of peers, cases_test.go what each of them must
-// show, echo_test.go our two ends, harness_test.go the handling of child
+// interop_test.go has the table of peers and proxies, cases_test.go what each of
+// them must show, echo_test.go our two ends, harness_test.go the handling of child
 // processes. The peers' own programs lie in testdata, one directory each.
+//
+// proxy_test.go says what proxies must pass on and when they drop a connection,
+// proxy_daemons_test.go how each is run. Their configuration files in
+// testdata/proxies are those that docs/proxies.md tells people to use.
 //
 // permessage-deflate has a table of its own in deflate_rows_test.go, which says
 // what is offered and answered between each peer and us on many terms, and is
@@ -14,7 +19,8 @@
 // back references reach.
 //
 // A row whose programs are missing is skipped and says how to install them.
-// With WEBSOCKET_INTEROP=require in the environment it fails instead.
+// With WEBSOCKET_INTEROP=require in the environment it fails instead. The rows of
+// the full set are skipped unless WEBSOCKET_INTEROP=all, which demands them, too.
 //
 // # What a peer's program does
 //

@@ -4,12 +4,15 @@ package interop
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,13 +20,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestMain has the parallel tests run all at once: they do nothing but wait for timers.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "100")
+	m.Run()
+}
+
 // need is something a row cannot do without.
 type need struct {
 	path    string // a program looked up in PATH, or a file
 	install string // the command that brings it
 }
 
-// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP=require.
+// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP is require or all.
 func demand(t *testing.T, needs []need) {
 	for _, n := range needs {
 		_, err := exec.LookPath(n.path)
@@ -34,7 +44,7 @@ func demand(t *testing.T, needs []need) {
 			continue
 		}
 		msg := fmt.Sprintf("%s is missing; to install it: %s", n.path, n.install)
-		if os.Getenv("WEBSOCKET_INTEROP") == "require" {
+		if demanded := os.Getenv("WEBSOCKET_INTEROP"); demanded == "require" || demanded == "all" {
 			require.FailNow(t, msg)
 		}
 		t.Skip(msg)
@@ -91,12 +101,24 @@ func (p *child) wait(ctx context.Context, t *testing.T) []byte {
 	return out
 }
 
-// freePort returns a port of 127.0.0.1 on which nothing listens.
+// lastPort is the last port that freePort tried, less 20000.
+var lastPort atomic.Int64
+
+func init() { lastPort.Store(rand.Int64N(12000)) } // other runs of these tests begin elsewhere
+
+// freePort returns a port of 127.0.0.1 on which nothing listens, another one each
+// time. It is none of those that systems choose from for anyone who does not ask for
+// a certain port, and so stays free until the program that it is meant for is up.
 func freePort(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+	for range 12000 {
+		port := strconv.FormatInt(20000+lastPort.Add(1)%12000, 10)
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ln.Close()
+			return port
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
 
 // waitListening returns when p accepts connections on port.

@@ -1,0 +1,287 @@
+//go:build unix
+
+package interop
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// How the proxies are started. The files of testdata/proxies are written as
+// people have them, for docs/proxies.md shows them: on the usual ports, before a
+// server at port 8080, and with a minute of patience. What a test wants otherwise
+// is put in, and what makes a daemon run here, as a child with files of its own,
+// stands around it.
+
+// site is where a proxy works, and on what terms.
+type site struct {
+	dir        string // for its files
+	addr       string // where it listens
+	tlsAddr    string // where a reverse proxy ends TLS
+	backend    string // what lies behind a reverse proxy
+	silence    time.Duration
+	askForUser bool   // user and password of a forward proxy's clients
+	without    string // lines with this text are left out of the configuration; "" leaves none out
+
+	certificate tls.Certificate // for tlsAddr
+	roots       *x509.CertPool  // that vouch for it
+}
+
+// patience is the silence after which proxies drop a connection in their files.
+const patience = time.Minute
+
+func newSite(t *testing.T, backend string) *site {
+	// The certificate that net/http/httptest has for 127.0.0.1.
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	p := &site{
+		dir:         emptyDir(t),
+		addr:        "127.0.0.1:" + freePort(t),
+		tlsAddr:     "127.0.0.1:" + freePort(t),
+		backend:     backend,
+		silence:     patience,
+		certificate: s.TLS.Certificates[0],
+		roots:       x509.NewCertPool(),
+	}
+	p.roots.AddCert(s.Certificate())
+	return p
+}
+
+// port returns the port of an address.
+func port(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+// file writes a file of the proxy's and returns its path.
+func (p *site) file(t *testing.T, name, content string) string {
+	path := filepath.Join(p.dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+// certify writes the certificate and its key to files, and both to a third one.
+func (p *site) certify(t *testing.T) (cert, key, both string) {
+	der, err := x509.MarshalPKCS8PrivateKey(p.certificate.PrivateKey)
+	require.NoError(t, err)
+	certPEM := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.certificate.Certificate[0]}))
+	keyPEM := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return p.file(t, "cert.pem", certPEM), p.file(t, "key.pem", keyPEM), p.file(t, "both.pem", certPEM+keyPEM)
+}
+
+// seconds is the silence as the proxies' files have it.
+func (p *site) seconds() string {
+	return strconv.Itoa(int(p.silence / time.Second))
+}
+
+// configure writes a copy of a file of testdata/proxies, with new values in the place of old ones.
+func (p *site) configure(t *testing.T, name string, oldnew ...string) string {
+	conf, err := os.ReadFile("testdata/proxies/" + name)
+	require.NoError(t, err)
+	var lines []string
+	for line := range strings.Lines(string(conf)) {
+		if p.without == "" || !strings.Contains(line, p.without) {
+			lines = append(lines, line)
+		}
+	}
+	kept := strings.Join(lines, "")
+	require.Equal(t, p.without == "", kept == string(conf), "lines to be left out")
+	for i := 0; i < len(oldnew); i += 2 {
+		require.Contains(t, string(conf), oldnew[i])
+	}
+	return p.file(t, name, strings.NewReplacer(oldnew...).Replace(kept))
+}
+
+// run starts the proxy's program and waits until it listens.
+func (p *site) run(ctx context.Context, t *testing.T, addrs []string, name string, args ...string) {
+	c := start(t, name, args...)
+	for _, addr := range addrs {
+		c.waitListening(ctx, t, port(addr))
+	}
+}
+
+// both are the addresses of a reverse proxy.
+func (p *site) both() []string { return []string{p.addr, p.tlsAddr} }
+
+func reverseProxy(_ context.Context, t *testing.T, p *site) {
+	ln, err := net.Listen("tcp", p.addr)
+	require.NoError(t, err)
+	s := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: p.backend})
+		r.Out.Host = r.In.Host // SetURL has put the backend's there
+	}})
+	s.Listener.Close()
+	s.Listener = ln
+	s.Start()
+	t.Cleanup(s.Close)
+}
+
+func nginx(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "nginx.conf",
+		"listen 80;", "listen "+p.addr+";",
+		"listen 443 ", "listen "+p.tlsAddr+" ",
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"proxy_pass http://127.0.0.1:8080", "proxy_pass http://"+p.backend,
+		" 60s;", " "+p.seconds()+"s;")
+	main := p.file(t, "main.conf", `
+daemon off;
+pid nginx.pid;
+worker_processes 1;
+events {}
+http {
+    access_log /dev/stdout;
+    client_body_temp_path tmp;
+    proxy_temp_path tmp;
+    fastcgi_temp_path tmp;
+    uwsgi_temp_path tmp;
+    scgi_temp_path tmp;
+    include `+conf+`;
+}
+`)
+	p.run(ctx, t, p.both(), "nginx", "-p", p.dir, "-e", "stderr", "-c", main)
+}
+
+func haproxy(ctx context.Context, t *testing.T, p *site) {
+	_, _, both := p.certify(t)
+	conf := p.configure(t, "haproxy.cfg",
+		"bind :80\n", "bind "+p.addr+"\n",
+		"bind :443 ", "bind "+p.tlsAddr+" ",
+		"/etc/ssl/example.com.pem", both,
+		"127.0.0.1:8080", p.backend,
+		"tunnel 60s", "tunnel "+p.seconds()+"s")
+	p.run(ctx, t, p.both(), "haproxy", "-db", "-f", conf)
+}
+
+func nghttpx(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "nghttpx.conf",
+		"*,80;", "127.0.0.1,"+port(p.addr)+";",
+		"*,443", "127.0.0.1,"+port(p.tlsAddr),
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"127.0.0.1,8080", "127.0.0.1,"+port(p.backend),
+		"=60s", "="+p.seconds()+"s")
+	p.run(ctx, t, p.both(), "nghttpx", "--workers=1", "--errorlog-file=/dev/stderr", "--conf="+conf)
+}
+
+func apache(ctx context.Context, t *testing.T, p *site) { apacheBy(ctx, t, p, "apache.conf") }
+
+// apacheTunnel is Apache with mod_proxy_wstunnel, which came before upgrade=websocket.
+func apacheTunnel(ctx context.Context, t *testing.T, p *site) {
+	apacheBy(ctx, t, p, "apache-wstunnel.conf")
+}
+
+func apacheBy(ctx context.Context, t *testing.T, p *site, name string) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, name,
+		"*:80>", p.addr+">",
+		"*:443>", p.tlsAddr+">",
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"//127.0.0.1:8080/", "//"+p.backend+"/",
+		"Timeout 60\n", "Timeout "+p.seconds()+"\n")
+	modules := ""
+	for _, m := range []string{"mpm_event", "authz_core", "proxy", "proxy_http", "proxy_wstunnel", "ssl", "socache_shmcb"} {
+		modules += "LoadModule " + m + "_module /usr/lib/apache2/modules/mod_" + m + ".so\n"
+	}
+	main := p.file(t, "main.conf", modules+`
+ServerRoot `+p.dir+`
+DefaultRuntimeDir `+p.dir+`
+PidFile apache.pid
+ErrorLog /dev/stderr
+User nobody
+Group nogroup
+Listen `+p.addr+`
+Listen `+p.tlsAddr+` https
+Include `+conf+`
+`)
+	p.run(ctx, t, p.both(), "apache2", "-D", "FOREGROUND", "-f", main)
+}
+
+func lighttpd(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "lighttpd.conf",
+		"server.port = 80", "server.port = "+port(p.addr),
+		`":443"`, `"`+p.tlsAddr+`"`,
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"8080", port(p.backend),
+		"idle  = 60", "idle = "+p.seconds(),
+		"idle = 60", "idle = "+p.seconds())
+	main := p.file(t, "main.conf", `
+server.document-root = "`+p.dir+`"
+server.bind = "127.0.0.1"
+include "`+conf+`"
+`)
+	p.run(ctx, t, p.both(), "lighttpd", "-D", "-f", main)
+}
+
+func caddy(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "Caddyfile",
+		"example.com {", "https://"+p.tlsAddr+" {\n\ttls "+cert+" "+key,
+		"127.0.0.1:8080", p.backend)
+	main := p.file(t, "main", `
+{
+	admin off
+	auto_https off
+	storage file_system `+p.dir+`
+}
+import `+conf+`
+`)
+	p.run(ctx, t, []string{p.tlsAddr}, "env", "XDG_CONFIG_HOME="+p.dir, "caddy", "run", "--adapter", "caddyfile", "--config", main)
+}
+
+func tinyproxy(ctx context.Context, t *testing.T, p *site) {
+	user := "BasicAuth user password"
+	asked := ""
+	if p.askForUser {
+		asked = user
+	}
+	conf := p.configure(t, "tinyproxy.conf",
+		"Port 8888", "Port "+port(p.addr),
+		"Timeout 60", "Timeout "+p.seconds(),
+		user, asked)
+	p.run(ctx, t, []string{p.addr}, "tinyproxy", "-d", "-c", conf)
+}
+
+// dante asks the system for users and passwords. libnss_wrapper.so gives it others in their place.
+func dante(ctx context.Context, t *testing.T, p *site) {
+	method := "socksmethod: none"
+	if p.askForUser {
+		method = "socksmethod: username"
+	}
+	conf := p.configure(t, "danted.conf",
+		"port = 1080", "port = "+port(p.addr),
+		"socksmethod: username", method,
+		"tcp: 60", "tcp: "+p.seconds())
+	users := p.file(t, "passwd", "user:x:65533:65534::/nonexistent:/usr/sbin/nologin\n")
+	passwords := p.file(t, "shadow", "user:"+hashedPassword+":20000:0:99999:7:::\n")
+	p.run(ctx, t, []string{p.addr}, "env", "LD_PRELOAD=libnss_wrapper.so", "NSS_WRAPPER_PASSWD="+users,
+		"NSS_WRAPPER_SHADOW="+passwords, "danted", "-f", conf)
+}
+
+// hashedPassword is "password", by openssl passwd -6 -salt salt.
+const hashedPassword = "$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g."
+
+// proxyURL is the URL of a forward proxy.
+func (p *site) proxyURL(scheme string, user *url.Userinfo) func(*http.Request) (*url.URL, error) {
+	return http.ProxyURL(&url.URL{Scheme: scheme, Host: p.addr, User: user})
+}
