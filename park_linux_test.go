@@ -244,8 +244,9 @@ func TestNoRoomToPark(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// A handler that panics ends the program, and the peer is told before. So it is
-// done in another process.
+// A handler that panics ends the program, and the peer is told before. The test is the
+// worker, for nobody could recover in one of the package's own: the message has to be
+// there before it looks, or the connection is parked and left to another.
 func TestStartHandlerPanics(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"panic", "Goexit"} {
@@ -261,12 +262,13 @@ func TestStartHandlerPanics(t *testing.T) {
 			s.done = func(err error) { told <- err }
 			require.True(t, c.readTurn.try(begin))
 			s.took()
+			peer.Send(text("Hello"))
+			require.Eventually(t, func() bool { return c.r.src.(*socket).waiting() > 0 }, 10*time.Second, time.Millisecond)
 			panicked := make(chan any, 1)
 			go func() {
 				defer func() { panicked <- recover() }()
 				s.run() // what a worker does
 			}()
-			peer.Send(text("Hello"))
 			peer.Expect(wstest.CloseFrame(1011, ""))
 			peer.Send(wstest.CloseFrame(1011, ""))
 			require.Equal(t, errPanicked, <-told)
