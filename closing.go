@@ -38,10 +38,15 @@ type ending struct {
 	cause     error       // why it does, nil while it is only about to
 	dead      error       // why we closed the network connection, or are about to; nil if we did not
 	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	closed    bool        // the program has called Close, or Shutdown has for it
 	vanished  bool        // and that because the peer ended its side without a close frame
+	closed    bool        // the program has called Close, or a Shutdown of its own has
 	lingering bool        // a lingerer has the network connection, or nobody will
 	drop      *time.Timer // closes the network connection if the closing handshake takes too long
+	dropTime  time.Time   // when drop does
+
+	// settled is closed when it is known what was dropped, nil unless we closed the
+	// connection before the program did.
+	settled chan struct{}
 }
 
 // endLocked returns the ending, which begins with this if it has not. The caller
@@ -96,7 +101,13 @@ func (c *Conn) onCloseSent() { c.lingerIfDone() }
 // this is the end, would wait in vain, and a peer that reads nothing has cost enough.
 func (c *Conn) onWriteFailed(err error) {
 	c.over(err)
-	c.dropAfter(min(c.closeTimeout.duration(), closePatience), fmt.Errorf("websocket: writing has failed: %w", err))
+	patience := min(c.closeTimeout.duration(), closePatience)
+	c.mu.Lock()
+	if c.endLocked().peerDone {
+		patience = 0 // there is nothing to read either
+	}
+	c.mu.Unlock()
+	c.dropAfter(patience, fmt.Errorf("websocket: writing has failed: %w", err))
 }
 
 // killed returns why we closed the network connection, nil if we did not.
@@ -115,6 +126,10 @@ func (c *Conn) kill(cause error) {
 	end := c.endLocked()
 	if end.dead == nil {
 		end.dead = cause
+		if !end.closed {
+			end.settled = make(chan struct{})
+			defer close(end.settled)
+		}
 	}
 	cause = end.dead // of two who come here at once both give the same one
 	end.lingering = true
@@ -181,13 +196,21 @@ func (c *Conn) close(told bool) error {
 	again := end.closed
 	end.closed = again || told
 	if end.dead != nil {
+		settled := end.settled
 		c.mu.Unlock()
-		if again {
+		if again || !told {
 			return nil
+		}
+		if settled != nil {
+			<-settled
 		}
 		return c.w.dropped() // we have closed it, and the program does not know yet what that cost
 	}
 	end.dead = errClosed
+	if !told && !again {
+		end.settled = make(chan struct{})
+		defer close(end.settled)
+	}
 	if end.drop != nil {
 		end.drop.Stop()
 	}
@@ -421,13 +444,20 @@ func (c *Conn) peerVanished() bool {
 }
 
 // dropAfter has the network connection closed, for this cause, if the closing
-// handshake takes longer than that from here on.
+// handshake takes longer than that from here on. Of several the shortest counts.
 func (c *Conn) dropAfter(patience time.Duration, cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if end := c.endLocked(); end.drop == nil && !end.lingering && end.dead == nil {
-		end.drop = time.AfterFunc(patience, func() { c.kill(cause) })
+	end := c.endLocked()
+	due := time.Now().Add(patience)
+	if end.lingering || end.dead != nil || end.drop != nil && !due.Before(end.dropTime) {
+		return
 	}
+	if end.drop != nil {
+		end.drop.Stop()
+	}
+	end.drop = time.AfterFunc(patience, func() { c.kill(cause) })
+	end.dropTime = due
 }
 
 // lingerIfDone hands the network connection over to linger when both ends have

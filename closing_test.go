@@ -910,6 +910,43 @@ func TestDeadlinesBehindAFreshPong(t *testing.T) {
 	})
 }
 
+// Nobody waits for a peer that can be neither read from nor written to, however much time
+// it was given before.
+func TestDroppedWhenNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{WriteTimeout: 500 * time.Millisecond, CloseTimeout: time.Minute})
+		begun := time.Now()
+		written := soon(func() error { return c.WriteMessage(BinaryMessage, make([]byte, 1<<20)) })
+		read := reading(c)
+		synctest.Wait()
+		peer.Send(wstest.Frame{Opcode: 3})
+		broken := requireNothing(t, <-read)
+		require.ErrorAs(t, broken, new(*ProtocolError))
+		require.ErrorIs(t, <-written, os.ErrDeadlineExceeded)
+		synctest.Wait()
+		require.Equal(t, 500*time.Millisecond, time.Since(begun))
+		require.ErrorIs(t, c.NetConn().SetDeadline(time.Time{}), io.ErrClosedPipe)
+	})
+}
+
+// The first Close of the program tells what was lost, and waits until that is known if a
+// loop is about to close the connection.
+func TestCloseTellsWhatALoopIsAboutToLose(t *testing.T) {
+	t.Parallel()
+	bothEnds(t, func(t *testing.T, server bool) {
+		const much = 32 << 20 // more than sockets hold
+		c, peer := scripted(t, overTCP, server, Options{WriteQueue: 2 * much})
+		require.NoError(t, c.TryWriteMessage(BinaryMessage, make([]byte, much)))
+		served := soon(func() error { return c.Serve(context.Background(), func(Message) error { return nil }) })
+		require.NoError(t, peer.Conn.(*net.TCPConn).CloseWrite()) // and it reads nothing
+		require.Eventually(t, func() bool { return errors.Is(c.killed(), errClosed) }, 10*time.Second, time.Millisecond)
+		require.ErrorIs(t, c.Close(), os.ErrDeadlineExceeded)
+		require.NoError(t, c.Close(), "another Close does nothing")
+		require.True(t, IsCloseError(<-served, CloseAbnormalClosure))
+	})
+}
+
 // Two who drop the connection at the same time have one reason for it, which stays.
 func TestKilledByTwo(t *testing.T) {
 	t.Parallel()
