@@ -650,7 +650,8 @@ func checkOutgoing(messageType, length int) error {
 // and goroutines have to agree on it. Other messages go ahead of one that has sent
 // nothing yet, and wait for one that has. The writer also has WriteString and
 // ReadFrom. The errors are those of WriteMessage. After a Write that has timed out and
-// not taken all, what is left may be written later; until then Close returns the error.
+// not taken all, what is left may be written later; until then Close and NextWriter
+// return the error, for half a message must not look whole.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
 	if err := checkOutgoing(messageType, 0); err != nil {
 		return nil, err

@@ -723,15 +723,20 @@ var vectors = sync.Pool{New: func() any { return new(vector) }}
 func (w *writer) writeVector(h FrameHeader, p []byte) error {
 	v := vectors.Get().(*vector)
 	defer vectors.Put(v)
-	v.parts = [2][]byte{h.Append(v.header[:0]), p}
+	header := h.Append(v.header[:0])
+	switch w.line.nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default: // WriteTo would make two calls too, and go on after a header that was cut short
+		if err := w.write(header); err != nil {
+			return err
+		}
+		return w.write(p)
+	}
+	v.parts = [2][]byte{header, p}
 	v.bufs = v.parts[:]
-	whole := len(v.parts[0]) + len(p)
 	n, err := v.bufs.WriteTo(w.line.nc)
 	w.wire.Add(n)
 	v.parts = [2][]byte{}
-	if err == nil && n < int64(whole) {
-		err = io.ErrShortWrite // as in writeAll
-	}
 	return err
 }
 
@@ -843,7 +848,7 @@ type messageWriter struct {
 	pool   BufferPool   // where buf belongs
 	n      int          // bytes of payload in buf
 	err    error        // why nothing can be written any more
-	short  error        // why the last bytes given were not all taken, though more may be; nil if they were
+	short  error        // why the last bytes given were not all taken; nil if they were
 
 	compress  bool // it is to be compressed if that makes it smaller
 	deflating bool // its first fragment was compressed, and so the others are
@@ -854,11 +859,13 @@ type messageWriter struct {
 func (mw *messageWriter) Write(p []byte) (n int, err error) {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
-	defer func() { mw.took(len(p), err) }()
 	if mw.err == nil && mw.w.server && len(p) > 2*mw.limit && !isControl(mw.opcode) && !mw.compress {
-		return mw.writeThrough(p) // what needs no mask needs no copy either
+		n, err = mw.writeThrough(p) // what needs no mask needs no copy either
+	} else {
+		n, err = gather(mw, p)
 	}
-	return gather(mw, p)
+	mw.took(len(p), err)
+	return n, err
 }
 
 // WriteString is Write without a copy of s.
@@ -871,7 +878,7 @@ func (mw *messageWriter) WriteString(s string) (n int, err error) {
 }
 
 // took notes how so many bytes were taken. If they were not, what there is of the message
-// must not look whole to the peer before the program has gone on with it.
+// must not look whole to the peer, unless the program goes on with it.
 func (mw *messageWriter) took(n int, err error) {
 	if n > 0 || err != nil {
 		mw.short = err
@@ -915,16 +922,20 @@ func (mw *messageWriter) ReadFrom(r io.Reader) (n int64, err error) {
 func (mw *messageWriter) Close() error {
 	mw.mu.Lock()
 	defer mw.mu.Unlock()
-	if mw.err == nil && mw.short != nil {
-		return mw.short
-	}
 	return mw.finish()
 }
 
-// finish ends the message where it stands. The caller has the mutex.
+// finish is Close for who has the mutex.
 func (mw *messageWriter) finish() error {
 	if mw.err != nil {
 		return mw.err
+	}
+	if mw.short != nil { // what there is of it is not the message
+		if ended := mw.w.err(); ended != nil {
+			mw.end(ended)
+			return ended
+		}
+		return mw.short
 	}
 	if mw.buf == nil {
 		mw.borrow()

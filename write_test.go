@@ -1141,6 +1141,16 @@ func TestWritesThatAreCutInSilence(t *testing.T) {
 			w := newTestWriter(&wire{onWrite: func(b []byte) (int, error) { return len(b) - 1, nil }}, server)
 			require.ErrorIs(t, w.write(BinaryMessage, strings.Repeat("x", size)), io.ErrShortWrite, "%d bytes", size)
 			require.ErrorIs(t, w.flush(), io.ErrShortWrite)
+
+			// What comes behind it would be taken for the rest of it.
+			nc := &wire{}
+			nc.onWrite = func(b []byte) (int, error) {
+				nc.onWrite = nil
+				return 1, nil
+			}
+			w = newTestWriter(nc, server)
+			require.ErrorIs(t, w.write(BinaryMessage, strings.Repeat("x", size)), io.ErrShortWrite, "%d bytes", size)
+			require.Equal(t, []byte{0x82}, nc.written)
 		}
 	})
 	nc := &cutting{scriptedConn{Reader: strings.NewReader(plainRequest)}}
@@ -1189,7 +1199,7 @@ func TestMessageWriterIsNotWholeAfterAShortWrite(t *testing.T) {
 			require.NoError(t, mw.Close())
 			require.Equal(t, []wstest.Frame{textFirst("1234"), lastFrame("56")}, nc.frames(t, true))
 
-			// Another NextWriter ends it where it stands, as ever.
+			// Another NextWriter does not end it as if it were whole either.
 			mw, err = w.next(TextMessage)
 			require.NoError(t, err)
 			w.setDeadline(longAgo)
@@ -1197,9 +1207,25 @@ func TestMessageWriterIsNotWholeAfterAShortWrite(t *testing.T) {
 			require.Equal(t, errTurnTimeout, err)
 			w.setDeadline(never)
 			_, err = w.next(TextMessage)
+			require.Equal(t, errTurnTimeout, err)
+			require.Empty(t, nc.frames(t, true))
+			_, err = write(mw, "56")
 			require.NoError(t, err)
-			require.Equal(t, []wstest.Frame{textFrame("1234")}, nc.frames(t, true))
+			_, err = w.next(TextMessage)
+			require.NoError(t, err)
+			require.Equal(t, []wstest.Frame{textFirst("1234"), lastFrame("56")}, nc.frames(t, true))
 			require.Equal(t, errWriteEnded, mw.Close())
+
+			// When nothing can be written any more Close says why.
+			w = newTestWriter(nc, true)
+			w.size = 4
+			mw, err = w.next(TextMessage)
+			require.NoError(t, err)
+			w.setDeadline(longAgo)
+			_, err = write(mw, "123456")
+			require.Equal(t, errTurnTimeout, err)
+			w.stop(errClosed)
+			require.Equal(t, errClosed, mw.Close())
 		})
 	}
 }
