@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -854,6 +855,21 @@ func TestDialLosesTheNetwork(t *testing.T) {
 			require.ErrorContains(t, err, "websocket: reading the server's answer: ")
 			require.True(t, nc.closed.Load())
 		}
+	}
+}
+
+// An answer that is no good is called so, although the network has ended with it.
+func TestDialAnswerThatEnds(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"HTTP/1.1 abc nope\r\n\r\n":          "malformed HTTP status code",
+		"SSH-2.0-x\r\n\r\n":                  "malformed HTTP response",
+		"HTTP/1.1 101 x\r\nbad line\r\n\r\n": "malformed MIME header",
+	} {
+		nc := &answering{scriptedConn: scriptedConn{Reader: iotest.DataErrReader(strings.NewReader(answer))}}
+		d := Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
+		_, _, err := d.Dial("ws://example.com", nil)
+		require.ErrorContains(t, err, want)
 	}
 }
 

@@ -168,7 +168,11 @@ func (r *responseReader) Read(p []byte) (n int, err error) {
 	if r.broken != nil {
 		return 0, r.broken
 	}
-	if n, err = r.LimitedReader.Read(p); err != nil && r.N > 0 {
+	n, err = r.LimitedReader.Read(p)
+	if n > 0 {
+		return n, nil // it may be all there is to read; if not, the error comes again
+	}
+	if err != nil && r.N > 0 {
 		r.broken = err
 	}
 	return n, err
