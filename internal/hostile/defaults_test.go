@@ -213,28 +213,17 @@ func (l deadlineListener) Accept() (net.Conn, error) {
 // The same behind an http.Server that has no timeouts.
 func TestDefaultHandshakeTimeoutThroughNetHTTP(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	noting := deadlineListener{ln, make(chan *deadlines, 1)}
+	noting := deadlineListener{listen(t), make(chan *deadlines, 1)}
 	type span struct{ from, to time.Time }
 	upgraded := make(chan span, 1)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	nc := connectTo(t, noting, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		before := time.Now()
 		c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
 		upgraded <- span{before, time.Now()}
 		if err == nil {
 			c.Close()
 		}
-	})}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(noting) }()
-	defer func() {
-		server.Close()
-		<-served
-	}()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	defer nc.Close()
+	})})
 	send(nc, request(""), atOnce)
 	at := <-upgraded
 	requireTenSeconds(t, (<-noting.accepted).all(), at.from, at.to)

@@ -8,4 +8,6 @@
 // A victim must answer with the right close code or status, hand out nothing that it should not, keep its memory, goroutines and
 // descriptors within bounds, and end the connection. The goroutines and descriptors of all tests are counted when they are through
 // (TestMain). Attacks by a thousand connections, or of a GiB, need -hostile.full.
+//
+// What is known of HTTP/2 (CVE-2023-44487, CVE-2023-45288) has no test as long as the library does not speak it.
 package hostile

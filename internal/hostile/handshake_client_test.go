@@ -60,8 +60,7 @@ func openLiar(t testing.TB, answer func(nc net.Conn, head string)) *liar {
 // openTLSLiar is openLiar over TLS, if config is not nil.
 func openTLSLiar(t testing.TB, config *tls.Config, answer func(nc net.Conn, head string)) *liar {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	ln := listen(t)
 	l := &liar{addr: ln.Addr().String(), hungUp: make(chan struct{}, 1024)}
 	if config != nil {
 		ln = tls.NewListener(ln, config)

@@ -63,8 +63,7 @@ func openFront(t testing.TB, d door, u websocket.Upgrader) *front {
 // openFrontBehind has TLS in front of the server, if config is not nil, and middleware, if that is not nil and the server one of net/http.
 func openFrontBehind(t testing.TB, d door, u websocket.Upgrader, config *tls.Config, middleware func(http.Handler) http.Handler) *front {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	ln := listen(t)
 	if config != nil {
 		ln = tls.NewListener(ln, config)
 	}
@@ -968,27 +967,16 @@ func TestSlowRequestOnPlainSocket(t *testing.T) {
 // net/http has its own timeout for the header, which a handshake is not exempt from.
 func TestSlowRequestThroughNetHTTP(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	upgraded := make(chan struct{}, 1)
-	server := &http.Server{ReadHeaderTimeout: 300 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	nc := connectTo(t, listen(t), &http.Server{ReadHeaderTimeout: 300 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
 			c.Close()
 		}
 		upgraded <- struct{}{}
-	})}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	defer func() {
-		server.Close()
-		<-served
-	}()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(t, err)
-	defer nc.Close()
+	})})
 	require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
 	send(nc, strings.TrimSuffix(request(""), "\r\n"), atOnce)
-	_, err = io.ReadAll(nc)
+	_, err := io.ReadAll(nc)
 	require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "the connection does not end")
 	require.Empty(t, upgraded)
 }
@@ -1055,22 +1043,11 @@ func TestResponseSplitting(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			nc := connectTo(t, listen(t), &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if c, err := new(websocket.Upgrader).Upgrade(w, r, tt.h); err == nil {
 					c.Close()
 				}
-			})}
-			served := make(chan error, 1)
-			go func() { served <- server.Serve(ln) }()
-			defer func() {
-				server.Close()
-				<-served
-			}()
-			nc, err := net.Dial("tcp", ln.Addr().String())
-			require.NoError(t, err)
-			defer nc.Close()
+			})})
 			require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
 			send(nc, request("Sec-WebSocket-Protocol: chat\r\n"), atOnce)
 			head := readHead(t, nc)

@@ -195,23 +195,35 @@ func request(extra string) string {
 
 func (v *victim) connectNetHTTP(conns chan<- *websocket.Conn) net.Conn {
 	v.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(v.t, err)
 	upgrader := websocket.Upgrader{Options: v.options}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	nc := connectTo(v.t, listen(v.t), &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := upgrader.Upgrade(w, r, nil); err == nil {
 			conns <- c
 		}
-	})}
+	})})
+	v.shakeHands(nc)
+	return nc
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return ln
+}
+
+// connectTo has server serve on ln, and connects to it. Both end with the test.
+func connectTo(t testing.TB, ln net.Listener, server *http.Server) net.Conn {
+	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	v.t.Cleanup(func() {
+	t.Cleanup(func() {
 		server.Close()
 		<-served
 	})
 	nc, err := net.Dial("tcp", ln.Addr().String())
-	require.NoError(v.t, err)
-	v.shakeHands(nc)
+	require.NoError(t, err)
+	t.Cleanup(func() { nc.Close() })
 	return nc
 }
 
@@ -267,8 +279,7 @@ func readHead(t testing.TB, r io.Reader) string {
 // beDialed has the victim dial, and answers its request.
 func (v *victim) beDialed(conns chan<- *websocket.Conn) net.Conn {
 	v.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(v.t, err)
+	ln := listen(v.t)
 	defer ln.Close()
 	dialed := make(chan error, 1)
 	go func() {

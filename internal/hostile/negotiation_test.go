@@ -241,8 +241,7 @@ func TestAnswerRefused(t *testing.T) {
 	for _, test := range tests {
 		t.Run(label(test.value), func(t *testing.T) {
 			t.Parallel()
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
+			ln := listen(t)
 			defer ln.Close()
 			answered := make(chan error, 1)
 			go func() {

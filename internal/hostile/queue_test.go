@@ -5,15 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"net"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/duplexkit/websocket"
 	"github.com/duplexkit/websocket/internal/wstest"
 )
 
@@ -47,53 +44,6 @@ func TestUnsolicitedPongs(t *testing.T) {
 			})
 		}
 	}
-}
-
-// Pings are answered at bounded cost when nobody reads the pongs: what the sockets hold, and the latest, as RFC 6455, section 5.5.3,
-// allows. The rest of the pings costs nothing, and the connection is as good as new when the attacker reads.
-func TestPingsNobodyReads(t *testing.T) {
-	pings := 20_000
-	if *full {
-		pings = 400_000
-	}
-	const size = 125
-	eachTarget(t, func(t *testing.T, g target) {
-		v := g.open(t)
-		// Not the megabytes that sockets may grow to, and not so small that the window opens by timers only.
-		require.NoError(t, v.conn.NetConn().(*net.TCPConn).SetWriteBuffer(64<<10))
-		require.NoError(t, v.Conn.(*net.TCPConn).SetReadBuffer(128<<10))
-		payload := func(n int) string {
-			return string(binary.BigEndian.AppendUint32(nil, uint32(n))) + strings.Repeat("p", size-4)
-		}
-		for n := 0; n < pings; {
-			var b []byte
-			for range 1000 {
-				b = append(b, v.Encode(wstest.Frame{Opcode: wstest.Ping, Payload: payload(n)})...)
-				n++
-			}
-			v.SendRaw(b)
-		}
-		v.Send(wstest.Frame{Opcode: wstest.Text, Payload: "behind them"})
-		v.expectDelivered(websocket.TextMessage, "behind them")
-		require.Less(t, v.conn.Stats().Queued, 2*(size+4)+1, "a pong on its way and one behind it")
-
-		require.NoError(t, v.SetReadDeadline(time.Now().Add(patience)))
-		r := bufio.NewReader(v)
-		pongs, last := 0, -1
-		for last < pings-1 {
-			f, _, err := wstest.ReadFrame(r)
-			require.NoError(t, err, "after %d pongs, the last for ping %d", pongs, last)
-			require.Equal(t, byte(wstest.Pong), f.Opcode)
-			require.Len(t, f.Payload, size)
-			n := int(binary.BigEndian.Uint32([]byte(f.Payload)))
-			require.Greater(t, n, last, "in their order")
-			require.Equal(t, payload(n), f.Payload)
-			pongs, last = pongs+1, n
-		}
-		require.Less(t, pongs, pings/2, "the sockets hold less than this")
-		require.Zero(t, r.Buffered(), "the pong of the last ping is the last")
-		v.expectWell()
-	})
 }
 
 // Empty messages by the million are all delivered, one after the other, and none costs a goroutine. All are echoed.
