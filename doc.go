@@ -181,7 +181,7 @@
 //	upgrader := websocket.Upgrader{Options: websocket.Options{Compression: &websocket.Compression{}}}
 //
 // Each direction then takes its context over from one message to the next, so that
-// small messages which resemble each other shrink to less than half. The price is
+// small messages which resemble each other shrink to about half. The price is
 // memory: three times the window for writing, 12 KiB by default, and for reading
 // the peer's window. It is allocated at the first compressed message; what is kept
 // for writing goes after a minute or two without one. EnableCompression alone does

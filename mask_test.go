@@ -61,7 +61,7 @@ func TestNewMaskKey(t *testing.T) {
 
 func TestNewMaskKeyDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector makes pools forget")
+		t.Skip("the race detector makes pools forget; run without -race")
 	}
 	require.Less(t, testing.AllocsPerRun(1000, func() { newMaskKey() }), 1.0)
 }

@@ -1097,7 +1097,7 @@ func TestReaderMakesRoom(t *testing.T) {
 
 func TestReaderAllocations(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector makes pools forget")
+		t.Skip("the race detector makes pools forget; run without -race")
 	}
 	for _, n := range messageSizes {
 		wire := bytesOf(true, binaryFrame(some(n)))

@@ -612,7 +612,7 @@ func TestUpgradeConnReset(t *testing.T) {
 // with its URL and values, its text, and the map, which takes four from nine fields on.
 func TestUpgradeConnAllocations(t *testing.T) {
 	if raceEnabled {
-		t.Skip("pools forget under the race detector")
+		t.Skip("pools forget under the race detector; run without -race")
 	}
 	for _, tt := range []struct {
 		name string

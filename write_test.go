@@ -1033,7 +1033,7 @@ func TestWriterStress(t *testing.T) {
 
 func TestWriterAllocations(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector makes pools forget")
+		t.Skip("the race detector makes pools forget; run without -race")
 	}
 	for _, server := range []bool{true, false} {
 		near, far := wstest.TCP(t)

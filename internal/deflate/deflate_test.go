@@ -490,7 +490,7 @@ func TestKept(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	if raceEnabled {
-		t.Skip("the race detector empties pools")
+		t.Skip("the race detector empties pools; run without -race")
 	}
 	rnd := rand.New(rand.NewPCG(4, 4))
 	for _, takeover := range []bool{false, true} {

@@ -891,7 +891,7 @@ func TestInflateEmptyBlocks(t *testing.T) {
 
 func TestInflateAllocatesNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("pools forget under the race detector")
+		t.Skip("pools forget under the race detector; run without -race")
 	}
 	rnd := rand.New(rand.NewPCG(9, 9))
 	var buf bytes.Buffer

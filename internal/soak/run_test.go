@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 // how fast they are says nothing: drift and latency are not judged.
 func TestRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("under emulation the program can't be started again")
+		t.Skip("it starts its own program three times, which does not work under emulation; run without -short")
 	}
 	t.Parallel()
 	var out strings.Builder
@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 // When it is interrupted it comes to its end as well.
 func TestRunInterrupted(t *testing.T) {
 	if testing.Short() {
-		t.Skip("under emulation the program can't be started again")
+		t.Skip("it starts its own program three times, which does not work under emulation; run without -short")
 	}
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
