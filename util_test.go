@@ -176,9 +176,9 @@ func TestParseExtensionsKeepsFew(t *testing.T) {
 	many := strings.Repeat("foo"+strings.Repeat("; bar", 1000)+", ", 1000)
 	got, err := parseExtensions([]string{many})
 	require.NoError(t, err)
-	require.Len(t, got, maxExtensions)
+	require.Len(t, got, 64)
 	for _, ext := range got {
-		require.Equal(t, extension{"foo", slices.Repeat([]extensionParam{{"bar", ""}}, maxParams)}, ext)
+		require.Equal(t, extension{"foo", slices.Repeat([]extensionParam{{"bar", ""}}, 5)}, ext)
 	}
 	_, err = parseExtensions([]string{many + "="})
 	require.ErrorIs(t, err, errExtensionSyntax)
