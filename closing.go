@@ -139,7 +139,7 @@ func (c *Conn) kill(cause error) {
 	c.mu.Unlock()
 	c.over(cause)
 	c.keepalive.stop()
-	c.readTurn.end(cause)
+	_ = c.readTurn.end(cause) // it is for the reader to say what stays
 	c.w.stop(cause)
 	_ = c.readDeadline.closeNet() // nobody is left to tell
 }
@@ -150,9 +150,9 @@ func (c *Conn) readFailed(err error) error {
 	if dead := c.killed(); dead != nil {
 		err = dead // what the network says of it is of no interest
 	}
+	err = c.readTurn.end(err) // Close may have come before us, and later reads say so
 	c.r.err = err
 	c.r.letGo()
-	c.readTurn.end(err)
 
 	// "the endpoint SHOULD send a Close frame with an appropriate status code
 	// before proceeding to _Close the WebSocket Connection_" (section 7.1.7)
@@ -218,7 +218,7 @@ func (c *Conn) close(told bool) error {
 
 	c.over(errClosed)
 	c.keepalive.stop()
-	c.readTurn.end(errClosed)
+	_ = c.readTurn.end(errClosed) // as in kill
 	if c.w.owing() {
 		c.readDeadline.takeOver(longAgo) // readers do not wait for it
 	}

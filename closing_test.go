@@ -947,6 +947,23 @@ func TestCloseTellsWhatALoopIsAboutToLose(t *testing.T) {
 	})
 }
 
+// A read that fails by itself while Close is about to end all of them returns what
+// later reads do.
+func TestReadFailsBesideClose(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		read := reading(c)
+		synctest.Wait()
+		require.Equal(t, errClosed, c.readTurn.end(errClosed)) // by a Close that is no farther yet
+		go peer.Drain()
+		peer.Send(wstest.CloseFrame(CloseGoingAway, ""))
+		err := requireNothing(t, <-read)
+		requireSticky(t, c, err)
+		require.NoError(t, c.Close())
+	})
+}
+
 // Two who drop the connection at the same time have one reason for it, which stays.
 func TestKilledByTwo(t *testing.T) {
 	t.Parallel()

@@ -222,11 +222,12 @@ func (t *turn) awaitedLocked() bool {
 	return slices.ContainsFunc(t.queue(), func(w *waiter) bool { return w.frames == nil && !(t.open && w.want == begin) })
 }
 
-// end is endLocked for who has not the mutex.
-func (t *turn) end(err error) {
+// end is endLocked for who has not the mutex. It returns the error that stays.
+func (t *turn) end(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.endLocked(err)
+	return t.ended()
 }
 
 // endLocked sends everybody who waits away with err, and all who come later. Who
