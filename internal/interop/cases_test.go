@@ -11,23 +11,40 @@ type report map[string]string
 // was sent is "ok". A close is the code and reason that this end was told.
 var allWell = report{
 	"text":         "ok",
-	"binary":       "ok",        // 7 bytes, a zero and 255 among them
-	"empty":        "ok",        // a text message of no bytes
-	"text 1 MiB":   "ok",        // characters of one to four bytes
-	"binary 1 MiB": "ok",        // random bytes
-	"many":         "ok",        // 100 text messages sent without waiting
-	"client ping":  "ok",        // the client pings and gets the pong
-	"server ping":  "ok",        // the client sends !ping and gets !pong
-	"client close": "3001 done", // the client closes with 3001 "done" and sees the echo
-	"server close": "4001 bye",  // the client sends !close 4001 bye
-	"kill":         "1006",      // the client sends !kill
+	"binary":       "ok",              // 7 bytes, a zero and 255 among them
+	"empty":        "ok",              // a text message of no bytes
+	"text 1 MiB":   "ok",              // characters of one to four bytes
+	"binary 1 MiB": "ok",              // random bytes
+	"fragmented":   "ok",              // a text message that the client sends in three fragments
+	"many":         "ok",              // 100 text messages sent without waiting
+	"subprotocol":  "v1.example",      // the client asks for v2.example and v1.example, the server speaks the latter
+	"cookie":       "session=s1",      // the client has it and sends !cookie
+	"header":       "from the client", // the client sends it as X-Interop, then !header
+	"client ping":  "ok",              // the client pings and gets the pong
+	"server ping":  "ok",              // the client sends !ping and gets !pong
+	"client close": "3001 done",       // the client closes with 3001 "done" and sees the echo
+	"server close": "4001 bye",        // the client sends !close 4001 bye
+	"kill":         "1006",            // the client sends !kill
 }
 
-// without is r but for the named cases.
-func (r report) without(names ...string) report {
+// difference is the result of a case that is not as it should be, or not as it is elsewhere.
+type difference struct {
+	result string // "" if the case is left out
+	why    string // for docs/interop.md: what is different, and whose fault it is
+}
+
+// differences are those of one end, by case.
+type differences map[string]difference
+
+// but is r apart from what is different.
+func (r report) but(d differences) report {
 	r = maps.Clone(r)
-	for _, name := range names {
-		delete(r, name)
+	for name, difference := range d {
+		if difference.result == "" {
+			delete(r, name)
+		} else {
+			r[name] = difference.result
+		}
 	}
 	return r
 }

@@ -25,7 +25,7 @@ import (
 )
 
 // permessage-deflate (RFC 7692). The peers of both roles are mere echoes here: we
-// send, and look at what went over the wire each way. deflate_rows_test.go says
+// send, and look at what went over the wire each way. deflate_terms_test.go says
 // what is offered and answered.
 
 // opening is an opening handshake and what follows from it.
@@ -84,12 +84,13 @@ func bits(field, end string, otherwise int) int {
 
 // TestOurServerCompressed has every peer's client offer permessage-deflate to our server.
 func TestOurServerCompressed(t *testing.T) {
-	for _, peer := range deflatePeers {
-		if peer.client == nil {
+	for _, row := range rows {
+		peer := row.deflate
+		if peer == nil || peer.client == nil {
 			continue
 		}
-		t.Run(peer.name, func(t *testing.T) {
-			demand(t, peer.needs)
+		t.Run(row.name, func(t *testing.T) {
+			row.demand(t)
 			ctx, cancel := context.WithTimeout(t.Context(), peer.limit)
 			defer cancel()
 			s := newDeflateServer(t, peer.offers)
@@ -123,12 +124,13 @@ func TestOurServerCompressed(t *testing.T) {
 
 // TestOurClientCompressed has our client offer permessage-deflate to every peer's server.
 func TestOurClientCompressed(t *testing.T) {
-	for _, peer := range deflatePeers {
-		if peer.server == nil {
+	for _, row := range rows {
+		peer := row.deflate
+		if peer == nil || peer.server == nil {
 			continue
 		}
-		t.Run(peer.name, func(t *testing.T) {
-			demand(t, peer.needs)
+		t.Run(row.name, func(t *testing.T) {
+			row.demand(t)
 			ctx, cancel := context.WithTimeout(t.Context(), peer.limit)
 			defer cancel()
 			port := freePort(t)
@@ -234,7 +236,7 @@ func echoPage(t *testing.T, s *deflateServer, offers []opening) *child {
 type talk struct {
 	ctx     context.Context
 	c       *websocket.Conn
-	peer    deflatePeer
+	peer    *deflatePeer
 	opening opening
 	ways    [2]way
 }
@@ -253,7 +255,7 @@ type way struct {
 	takeover bool // from one message to the next
 }
 
-func newTalk(ctx context.Context, c *websocket.Conn, peer deflatePeer, e opening, toPeer, fromPeer *stream) *talk {
+func newTalk(ctx context.Context, c *websocket.Conn, peer *deflatePeer, e opening, toPeer, fromPeer *stream) *talk {
 	k := &talk{ctx: ctx, c: c, peer: peer, opening: e, ways: [2]way{{stream: toPeer}, {stream: fromPeer}}}
 	agreed := e.agreed()
 	if agreed == nil {

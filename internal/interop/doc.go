@@ -3,20 +3,23 @@
 // server and as echo servers for our client; and through real proxies, reverse
 // and forward, with both ends ours.
 //
-// interop_test.go has the table of peers and proxies, cases_test.go what each of
-// them must show, echo_test.go our two ends, harness_test.go the handling of child
-// processes. The peers' own programs lie in testdata, one directory each.
+// interop_test.go says what a row of the table of peers and proxies is made of. The
+// rows stand with their kind: browsers_test.go, javascript_test.go, python_test.go,
+// perl_ruby_test.go, compiled_test.go for C and C++, jvm_erlang_test.go,
+// go_peers_test.go and, for the proxies, proxy_daemons_test.go. cases_test.go has
+// what each peer must show, echo_test.go our two ends, harness_test.go the handling
+// of child processes. The peers' own programs lie in testdata, one directory for each
+// language.
 //
 // proxy_test.go says what proxies must pass on and when they drop a connection,
 // proxy_daemons_test.go how each is run. Their configuration files in
 // testdata/proxies are those that docs/proxies.md tells people to use.
 //
-// permessage-deflate has a table of its own in deflate_rows_test.go, which says
-// what is offered and answered between each peer and us on many terms, and is
-// at the same time a record of how the peers negotiate. deflate_test.go says
-// what is then sent, and what has to be seen on the wire by the tap of
-// tap_test.go: what is compressed, whether the context is taken over, how far
-// back references reach.
+// permessage-deflate has a test of its own. A row's deflatePeer (deflate_terms_test.go)
+// says what is offered and answered between the peer and us on many terms, and is
+// at the same time a record of how the peer negotiates. deflate_test.go says what
+// is then sent, and what has to be seen on the wire by the tap of tap_test.go: what
+// is compressed, whether the context is taken over, how far back references reach.
 //
 // A row whose programs are missing is skipped and says how to install them.
 // With WEBSOCKET_INTEROP=require in the environment it fails instead. The rows of
@@ -34,6 +37,12 @@
 //	!close CODE REASON    start the closing handshake
 //	!kill                 drop the TCP connection
 //	!ping                 send a ping, and "!pong" once it was answered
+//	!cookie               send the value of the request's Cookie
+//	!header               send the value of the request's X-Interop
+//
+// Every client's requests have the cookie session=s1 and X-Interop: from the client.
+// Servers speak the subprotocol v1.example, which in the case of that name clients ask
+// for as the second of two.
 //
 // For permessage-deflate the servers need not know these, but may be told their
 // terms by a query, ?deflate=JSON. The clients are echoes too, named deflate:

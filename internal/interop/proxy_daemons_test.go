@@ -22,6 +22,129 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var needApache = []need{{"apache2", "apt-get install apache2"}}
+
+var reverseProxies = []row{
+	{
+		name:    "httputil.ReverseProxy",
+		version: goVersion,
+		proxy:   reverseProxy,
+		untried: "wss",
+		limit:   proxyLimit,
+	},
+	{
+		name:      "nginx",
+		version:   debian("nginx-light"),
+		needs:     []need{{"nginx", "apt-get install nginx-light"}},
+		proxy:     nginx,
+		impatient: true,
+		without:   map[string]int{"header Host": 403, "header Upgrade": 426, "header Connection": 426},
+		limit:     proxyLimit,
+	},
+	{
+		name:      "HAProxy",
+		version:   debian("haproxy"),
+		needs:     []need{{"haproxy", "apt-get install haproxy"}},
+		proxy:     haproxy,
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:      "nghttpx",
+		version:   debian("nghttp2-proxy"),
+		needs:     []need{{"nghttpx", "apt-get install nghttp2-proxy"}},
+		proxy:     nghttpx,
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:      "Apache httpd",
+		version:   debian("apache2"),
+		needs:     needApache,
+		full:      true,
+		proxy:     apache,
+		impatient: true,
+		without:   map[string]int{"ProxyPreserveHost": 403},
+		limit:     proxyLimit,
+	},
+	{
+		name:      "Apache httpd, mod_proxy_wstunnel",
+		version:   debian("apache2"),
+		needs:     needApache,
+		full:      true,
+		proxy:     apacheTunnel,
+		impatient: true,
+		without:   map[string]int{"ProxyPreserveHost": 403},
+		limit:     proxyLimit,
+	},
+	{
+		name:      "lighttpd",
+		version:   debian("lighttpd"),
+		needs:     []need{{"lighttpd", "apt-get install lighttpd lighttpd-mod-openssl"}},
+		full:      true,
+		proxy:     lighttpd,
+		impatient: true,
+		without:   map[string]int{"proxy.header": 426},
+		limit:     proxyLimit,
+	},
+	{
+		name:    "Caddy",
+		version: debian("caddy"),
+		needs:   []need{{"caddy", "apt-get install caddy"}},
+		full:    true,
+		proxy:   caddy,
+		untried: "ws",
+		limit:   proxyLimit,
+	},
+}
+
+var (
+	needTinyproxy = []need{{"tinyproxy", "apt-get install tinyproxy"}}
+	needDante     = []need{
+		{"danted", "apt-get install dante-server"},
+		{"/usr/share/doc/libnss-wrapper/copyright", "apt-get install libnss-wrapper"},
+	}
+)
+
+var forwardProxies = []row{
+	{
+		name:      "tinyproxy",
+		version:   debian("tinyproxy"),
+		needs:     needTinyproxy,
+		proxy:     tinyproxy,
+		forward:   "http",
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:    "tinyproxy, Basic",
+		version: debian("tinyproxy"),
+		needs:   needTinyproxy,
+		proxy:   tinyproxy,
+		forward: "http",
+		refusal: "407",
+		limit:   proxyLimit,
+	},
+	{
+		name:      "Dante",
+		version:   debian("dante-server"),
+		needs:     needDante,
+		proxy:     dante,
+		forward:   "socks5",
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:    "Dante, user and password",
+		version: debian("dante-server"),
+		needs:   needDante,
+		proxy:   dante,
+		forward: "socks5",
+		refusal: "no acceptable authentication methods",
+		limit:   proxyLimit,
+	},
+}
+
 // How the proxies are started. The files of testdata/proxies are written as
 // people have them, for docs/proxies.md shows them: on the usual ports, before a
 // server at port 8080, and with a minute of patience. What a test wants otherwise

@@ -123,6 +123,14 @@ public class Client {
         };
     }
 
+    /** Sends a command and tells what comes back. */
+    static Case answer(String command) {
+        return (ws, c) -> {
+            ws.sendText(command, true).join();
+            return c.next().text();
+        };
+    }
+
     static Case ending(String command) {
         return (ws, c) -> {
             ws.sendText(command, true).join();
@@ -153,6 +161,16 @@ public class Client {
             }
             return "ok";
         });
+        cases.put("fragmented", (ws, c) -> {
+            String[] fragments = {"xy", "é€😀".repeat(100), "ending"};
+            for (int i = 0; i < fragments.length; i++) {
+                ws.sendText(fragments[i], i == fragments.length - 1).join();
+            }
+            return c.expect("text", String.join("", fragments));
+        });
+        cases.put("subprotocol", (ws, c) -> ws.getSubprotocol());
+        cases.put("cookie", answer("!cookie"));
+        cases.put("header", answer("!header"));
         cases.put("client ping", (ws, c) -> {
             ws.sendPing(ByteBuffer.wrap("are you there".getBytes(StandardCharsets.UTF_8))).join();
             return c.expect("pong", "are you there");
@@ -173,7 +191,13 @@ public class Client {
             Connection c = new Connection();
             try {
                 String query = "?case=" + URLEncoder.encode(name, StandardCharsets.UTF_8);
-                WebSocket ws = http.newWebSocketBuilder().buildAsync(URI.create(args[0] + query), c).join();
+                WebSocket.Builder builder = http.newWebSocketBuilder()
+                    .header("Cookie", "session=s1")
+                    .header("X-Interop", "from the client");
+                if (name.equals("subprotocol")) {
+                    builder.subprotocols("v2.example", "v1.example");
+                }
+                WebSocket ws = builder.buildAsync(URI.create(args[0] + query), c).join();
                 results.put(name, run.run(ws, c));
             } catch (Exception e) {
                 results.put(name, e.toString());

@@ -3,7 +3,7 @@
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
-function echo(ws) {
+function echo(ws, request) {
   ws.on("error", e => console.error(e.message));
   ws.on("message", (data, isBinary) => {
     const [verb, code, reason] = isBinary ? [] : `${data}`.split(" ", 3);
@@ -18,6 +18,12 @@ function echo(ws) {
         ws.once("pong", () => ws.send("!pong"));
         ws.ping("are you there");
         break;
+      case "!cookie":
+        ws.send(request.headers.cookie ?? "");
+        break;
+      case "!header":
+        ws.send(request.headers["x-interop"] ?? "");
+        break;
       default:
         ws.send(data, { binary: isBinary });
     }
@@ -28,6 +34,7 @@ const server = createServer();
 server.on("upgrade", (request, socket, head) => {
   const options = new URL(request.url, "ws://host").searchParams.get("deflate");
   const perMessageDeflate = options && { threshold: 0, ...JSON.parse(options) };
-  new WebSocketServer({ noServer: true, perMessageDeflate }).handleUpgrade(request, socket, head, echo);
+  const handleProtocols = asked => asked.has("v1.example") && "v1.example";
+  new WebSocketServer({ noServer: true, perMessageDeflate, handleProtocols }).handleUpgrade(request, socket, head, echo);
 });
 server.listen(Number(process.argv[2]), "127.0.0.1");

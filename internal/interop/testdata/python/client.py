@@ -8,11 +8,13 @@ import urllib.parse
 
 import websockets
 
+HEADERS = {"Cookie": "session=s1", "X-Interop": "from the client"}
+FRAGMENTS = ["xy", "é€😀" * 100, "ending"]
 LONG_TEXT = "aé€😀" * ((1 << 20) // 10) + "abcdef"
 
 
 def exchange(data, want=None):
-    """Sends data and expects want, which is data by default."""
+    """Sends data, a list as fragments, and expects want, which is data by default."""
 
     async def run(ws):
         await ws.send(data)
@@ -20,6 +22,20 @@ def exchange(data, want=None):
         return "ok" if got == (data if want is None else want) else f"{len(got)} others: {got[:40]!r}"
 
     return run
+
+
+def answer(command):
+    """Sends a command and tells what comes back."""
+
+    async def run(ws):
+        await ws.send(command)
+        return await ws.recv()
+
+    return run
+
+
+async def subprotocol(ws):
+    return ws.subprotocol
 
 
 async def many(ws):
@@ -59,7 +75,11 @@ CASES = {
     "empty": exchange(""),
     "text 1 MiB": exchange(LONG_TEXT),
     "binary 1 MiB": exchange(os.urandom(1 << 20)),
+    "fragmented": exchange(FRAGMENTS, "".join(FRAGMENTS)),
     "many": many,
+    "subprotocol": subprotocol,
+    "cookie": answer("!cookie"),
+    "header": answer("!header"),
     "client ping": client_ping,
     "server ping": exchange("!ping", "!pong"),
     "client close": client_close,
@@ -73,7 +93,8 @@ async def main(endpoint):
     for name, run in CASES.items():
         try:
             url = endpoint + "?case=" + urllib.parse.quote(name)
-            async with websockets.connect(url, max_size=4 << 20) as ws:
+            subprotocols = ["v2.example", "v1.example"] if name == "subprotocol" else None
+            async with websockets.connect(url, max_size=4 << 20, subprotocols=subprotocols, extra_headers=HEADERS) as ws:
                 results[name] = await run(ws)
         except Exception as e:
             results[name] = repr(e)

@@ -28,12 +28,17 @@ async def echo(ws):
         elif verb == "!ping":
             pong = await ws.ping("are you there")
             pong.add_done_callback(lambda _: asyncio.ensure_future(ws.send("!pong")))
+        elif verb == "!cookie":
+            await ws.send(ws.request_headers["Cookie"])
+        elif verb == "!header":
+            await ws.send(ws.request_headers["X-Interop"])
         else:
             await ws.send(message)
 
 
 async def main(port):
-    async with websockets.serve(echo, "127.0.0.1", port, max_size=4 << 20, create_protocol=Protocol):
+    options = {"max_size": 4 << 20, "create_protocol": Protocol, "subprotocols": ["v1.example"]}
+    async with websockets.serve(echo, "127.0.0.1", port, **options):
         await asyncio.Future()
 
 

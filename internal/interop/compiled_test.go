@@ -1,0 +1,7 @@
+//go:build unix
+
+package interop
+
+// C and C++.
+
+var compiled []row

@@ -1,0 +1,7 @@
+//go:build unix
+
+package interop
+
+// Go.
+
+var goPeers []row
