@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,6 +98,18 @@ func TestFragmentsEmpty(t *testing.T) {
 			v := g.open(t)
 			v.SendRaw(v.empty("", 10_000)) // less than is left unread without a reset
 			v.expectFailure(websocket.ClosePolicyViolation)
+		})
+	})
+	t.Run("a million", func(t *testing.T) {
+		eachTarget(t, func(t *testing.T, g target) {
+			v := g.open(t)
+			million := v.empty("", 1_000_000)
+			require.NoError(t, v.SetWriteDeadline(time.Now().Add(patience)))
+			_, _ = v.Write(million) // what the victim does not wait for is lost, and the close frame may be lost with it
+			var broken *websocket.ProtocolError
+			require.ErrorAs(t, v.end(), &broken)
+			require.Equal(t, websocket.ClosePolicyViolation, broken.Code)
+			v.expectNothingMore()
 		})
 	})
 }
