@@ -389,12 +389,19 @@ func (c *Conn) interruptible(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
 	}
+	x, final := c.line.nc.(*exchange)
+	if final {
+		x.foresee(true)
+	}
 	interrupted := make(chan struct{})
 	undo := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		c.readDeadline.interrupt()
 	})
 	return func() {
+		if final {
+			x.foresee(false)
+		}
 		if !undo() {
 			<-interrupted
 			c.readDeadline.restore()

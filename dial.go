@@ -72,6 +72,15 @@ type Dialer struct {
 	// EnableCompression.
 	Options
 
+	// Transport, if set, carries WebSockets over HTTP/2 (RFC 8441) or HTTP/3 (RFC
+	// 9220), as streams of a connection that others may share: an *http2.Transport of
+	// the package http2 beside this one, or another that does extended CONNECT for a
+	// request with the header field ":protocol". Where it returns an error that matches
+	// errors.ErrUnsupported, since the server does not do that, Dial goes on with
+	// HTTP/1.1, for which alone NetDial, NetDialContext, NetDialTLSContext, Proxy and
+	// TLSClientConfig are. An *http.Transport does not do it, and is refused.
+	Transport http.RoundTripper
+
 	// CheckRedirect, if set, makes Dial follow the statuses 301, 302, 303, 307 and
 	// 308, ten in a row at most, but never from wss to ws. It is called before each
 	// request with those sent so far, oldest first, and may change req.Header. Its
@@ -183,7 +192,7 @@ func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Hea
 				return nil, redirect, err
 			}
 		}
-		c, resp, err := d.attempt(ctx, req)
+		c, resp, err := d.attemptAny(ctx, req)
 		if err != ErrBadHandshake || d.CheckRedirect == nil || !isRedirect(resp) {
 			return c, resp, err
 		}
@@ -325,12 +334,24 @@ func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header)
 	return req, nil
 }
 
-// attempt connects, sends req and judges the answer. A connection that does not
-// become a Conn is closed.
-func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
+// attemptAny is attempt over HTTP/2 or HTTP/3 if there is a Transport and the server can do
+// it, and over HTTP/1.1 otherwise.
+func (d *Dialer) attemptAny(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
 	if err := checkHeader(req.Header); err != nil {
 		return nil, nil, fmt.Errorf("websocket: %w", err)
 	}
+	if d.Transport != nil {
+		c, resp, err := d.connectOver(ctx, req)
+		if !errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
+			return c, resp, err
+		}
+	}
+	return d.attempt(ctx, req)
+}
+
+// attempt connects, sends req and judges the answer. A connection that does not
+// become a Conn is closed.
+func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
 	key := newChallengeKey()
 	t := termsOf(d.EnableCompression, d.Compression)
 	setOpening(req.Header, key, t)
@@ -341,18 +362,14 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 	var resp *http.Response
 	var rest []byte
 	err = interruptible(ctx, nc, func() (err error) {
-		resp, rest, err = exchange(nc, req)
+		resp, rest, err = roundTrip(nc, req)
 		return err
 	})
 	if err != nil {
 		abort(nc)
 		return nil, resp, err
 	}
-	if d.Jar != nil {
-		if cookies := resp.Cookies(); len(cookies) > 0 {
-			d.Jar.SetCookies(req.URL, cookies)
-		}
-	}
+	d.keepCookies(req, resp)
 	n, err := checkAnswer(resp, key, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")), t)
 	if err != nil {
 		abort(nc)
@@ -360,7 +377,64 @@ func (d *Dialer) attempt(ctx context.Context, req *http.Request) (*Conn, *http.R
 	}
 	nc.SetDeadline(time.Time{}) // one that NetDial may have left
 	n.Buffered = rest
-	return newConn(newSocket(nc), n, &d.Options, bufferOptions{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool}), resp, nil
+	return d.newConn(nc, n), resp, nil
+}
+
+func (d *Dialer) newConn(nc net.Conn, n Negotiated) *Conn {
+	return newConn(newSocket(nc), n, &d.Options, bufferOptions{d.ReadBufferSize, d.WriteBufferSize, d.WriteBufferPool})
+}
+
+// keepCookies leaves the cookies of the response to the jar.
+func (d *Dialer) keepCookies(req *http.Request, resp *http.Response) {
+	if d.Jar == nil {
+		return
+	}
+	if cookies := resp.Cookies(); len(cookies) > 0 {
+		d.Jar.SetCookies(req.URL, cookies)
+	}
+}
+
+// connectOver is attempt by extended CONNECT. Its error matches errors.ErrUnsupported if
+// the server does not do that.
+func (d *Dialer) connectOver(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
+	if _, ok := d.Transport.(*http.Transport); ok {
+		return nil, nil, errors.New("websocket: Dialer.Transport is an *http.Transport, which cannot do extended CONNECT; " +
+			"use the Transport of github.com/duplexkit/websocket/http2")
+	}
+	t := termsOf(d.EnableCompression, d.Compression)
+	stream, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the stream outlives ctx
+	out := newRequestOutlet(cancel)
+	var nc net.Conn // that the stream is one of
+	creq := req.Clone(httptrace.WithClientTrace(stream, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { nc = info.Conn },
+	}))
+	creq.Method = http.MethodConnect
+	setConnect(creq.Header, t)
+	creq.Body, creq.ContentLength = out.body, -1
+
+	stop := context.AfterFunc(ctx, cancel)
+	resp, err := d.Transport.RoundTrip(creq)
+	if err != nil {
+		stop()
+		cancel()
+		return nil, nil, fmt.Errorf("websocket: %w", err)
+	}
+	d.keepCookies(req, resp)
+	in := resp.Body
+	resp.Body = http.NoBody
+	n, err := checkConnected(resp, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")), t)
+	if err == ErrBadHandshake {
+		resp.Body = in
+		keepBody(resp) // while ctx allows
+	}
+	if !stop() { // the stream has ended with ctx
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		out.close(in)
+		return nil, resp, err
+	}
+	return d.newConn(clientExchange(in, out, nc), n), resp, nil
 }
 
 // connect returns a connection over which req can be sent: through the proxy if there
@@ -437,10 +511,10 @@ func (d *Dialer) dialNet(ctx context.Context, addr string) (net.Conn, error) {
 	}
 }
 
-// exchange sends req and reads the response to it: of a 101 also what came behind it,
+// roundTrip sends req and reads the response to it: of a 101 also what came behind it,
 // of others also the body. When the body breaks off, the response has what there was
 // of it.
-func exchange(nc net.Conn, req *http.Request) (resp *http.Response, rest []byte, err error) {
+func roundTrip(nc net.Conn, req *http.Request) (resp *http.Response, rest []byte, err error) {
 	if err := req.Write(nc); err != nil {
 		return nil, nil, fmt.Errorf("websocket: sending the opening handshake: %w", err)
 	}
@@ -449,10 +523,15 @@ func exchange(nc net.Conn, req *http.Request) (resp *http.Response, rest []byte,
 		return nil, nil, fmt.Errorf("websocket: reading the server's answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		resp.Body = io.NopCloser(bytes.NewReader(body))
+		keepBody(resp)
 		return resp, nil, nil
 	}
 	resp.Body = http.NoBody
 	return resp, buffered(br), nil
+}
+
+// keepBody has the response keep what a refusal may say of itself.
+func keepBody(resp *http.Response) {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 }

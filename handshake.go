@@ -117,6 +117,15 @@ func setOpening(h http.Header, key string, t *terms) {
 	}
 }
 
+// setConnect is setOpening for an extended CONNECT (RFC 8441, sections 4 and 5).
+func setConnect(h http.Header, t *terms) {
+	h[":protocol"] = []string{"websocket"}
+	h["Sec-WebSocket-Version"] = []string{protocolVersion}
+	if t != nil {
+		h["Sec-WebSocket-Extensions"] = []string{t.offer().String()}
+	}
+}
+
 // hasUpgradeTokens reports whether h asks for or agrees to WebSocket. Both fields
 // are lists, and intermediaries add to them (RFC 9110, sections 7.6.1 and 7.8).
 func hasUpgradeTokens(h http.Header) bool {
@@ -124,10 +133,45 @@ func hasUpgradeTokens(h http.Header) bool {
 		httpguts.HeaderValuesContainsToken(h["Upgrade"], "websocket")
 }
 
-// IsWebSocketUpgrade reports whether r asks to become a WebSocket by HTTP/1.1
-// Upgrade. It says nothing about the rest of the handshake, which Upgrade checks.
+// IsWebSocketUpgrade reports whether r asks to become a WebSocket, by HTTP/1.1
+// Upgrade or by the extended CONNECT of HTTP/2 and HTTP/3 (RFC 8441, RFC 9220). It says
+// nothing about the rest of the handshake, which Upgrade checks.
 func IsWebSocketUpgrade(r *http.Request) bool {
+	if protocol := extendedConnect(r); protocol != "" {
+		return protocol == "websocket"
+	}
 	return hasUpgradeTokens(r.Header)
+}
+
+// extendedConnect returns the :protocol of an extended CONNECT request (RFC 8441,
+// section 4), "" if r is none. net/http has it among the header fields, servers of HTTP/3
+// in the place of the HTTP version.
+func extendedConnect(r *http.Request) string {
+	switch {
+	case r.Method != http.MethodConnect:
+	case r.ProtoMajor == 2 && len(r.Header[":protocol"]) == 1:
+		return r.Header[":protocol"][0]
+	case r.ProtoMajor == 3 && !strings.HasPrefix(r.Proto, "HTTP/"):
+		return r.Proto
+	}
+	return ""
+}
+
+// checkConnect is checkOpening for an extended CONNECT with this protocol. There is no
+// Connection, Upgrade or key: the framing of HTTP says what they would (RFC 8441,
+// section 5).
+func checkConnect(r *http.Request, protocol string) error {
+	switch {
+	case protocol != "websocket":
+		return refuse(http.StatusNotImplemented, "extended CONNECT for %q, not for websocket", protocol) // RFC 9220, section 3
+	case !slices.Equal(r.Header["Sec-Websocket-Version"], []string{protocolVersion}):
+		return refuse(http.StatusBadRequest, "unsupported version: the Sec-WebSocket-Version header is not "+protocolVersion)
+	case r.Host == "" || !httpguts.ValidHostHeader(r.Host):
+		return refuse(http.StatusBadRequest, "missing or malformed :authority")
+	case r.ContentLength >= 0:
+		return refuse(http.StatusBadRequest, "the stream of an opening handshake has to stay open")
+	}
+	return nil
 }
 
 // Subprotocols returns the subprotocols that the client of r offers, the one it
@@ -235,8 +279,7 @@ func appendAnswer(dst []byte, key, subprotocol, extension string, extra http.Hea
 		dst = appendField(dst, "Sec-WebSocket-Extensions", extension)
 	}
 	for k, vs := range extra {
-		switch http.CanonicalHeaderKey(k) {
-		case "Upgrade", "Connection", "Sec-Websocket-Accept", "Sec-Websocket-Protocol", "Content-Length", "Transfer-Encoding":
+		if isHandshakes(k) {
 			continue
 		}
 		for _, v := range vs {
@@ -244,6 +287,45 @@ func appendAnswer(dst []byte, key, subprotocol, extension string, extra http.Hea
 		}
 	}
 	return append(dst, "\r\n"...)
+}
+
+// isHandshakes reports whether a field of the answer is the handshake's own business, or
+// one that the answer must not have.
+func isHandshakes(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Upgrade", "Connection", "Sec-Websocket-Accept", "Sec-Websocket-Protocol", "Content-Length", "Transfer-Encoding":
+		return true
+	}
+	return false
+}
+
+// setAnswer is appendAnswer for an extended CONNECT, whose answer net/http writes.
+func setAnswer(h http.Header, subprotocol, extension string, extra http.Header) {
+	for k, vs := range extra {
+		if isHandshakes(k) {
+			continue
+		}
+		for _, v := range vs {
+			h.Add(k, withoutControls(v))
+		}
+	}
+	if subprotocol != "" {
+		h.Set("Sec-Websocket-Protocol", subprotocol)
+	}
+	if extension != "" {
+		h.Set("Sec-Websocket-Extensions", extension)
+	}
+}
+
+// withoutControls is s with blanks in the place of control bytes, as in appendField.
+func withoutControls(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c == 0x7f {
+			b[i] = ' '
+		}
+	}
+	return string(b)
 }
 
 // appendField appends a header line. Control bytes in the value become blanks, so
@@ -266,11 +348,10 @@ func appendField(dst []byte, name, value string) []byte {
 // 4.1, after "Once the client's opening handshake has been sent"). It returns what
 // was agreed on.
 func checkAnswer(resp *http.Response, key string, offered []string, t *terms) (n Negotiated, err error) {
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		return n, ErrBadHandshake
-	}
 	h := resp.Header
 	switch {
+	case resp.StatusCode != http.StatusSwitchingProtocols:
+		return n, ErrBadHandshake
 	case resp.ProtoMajor != 1 || resp.ProtoMinor != 1:
 		return n, badAnswer("101 in %s", resp.Proto)
 	case !hasUpgradeTokens(h):
@@ -278,6 +359,19 @@ func checkAnswer(resp *http.Response, key string, offered []string, t *terms) (n
 	case !slices.Equal(h["Sec-Websocket-Accept"], []string{acceptKey(key)}):
 		return n, badAnswer("Sec-WebSocket-Accept does not answer our key")
 	}
+	return agreement(h, offered, t)
+}
+
+// checkConnected is checkAnswer for an extended CONNECT (RFC 8441, section 5).
+func checkConnected(resp *http.Response, offered []string, t *terms) (n Negotiated, err error) {
+	if resp.StatusCode/100 != 2 {
+		return n, ErrBadHandshake
+	}
+	return agreement(resp.Header, offered, t)
+}
+
+// agreement returns what the fields of a server's answer agree to, whatever carried them.
+func agreement(h http.Header, offered []string, t *terms) (n Negotiated, err error) {
 	extensions, err := parseExtensions(h["Sec-Websocket-Extensions"])
 	if err != nil {
 		return n, badAnswer("malformed Sec-WebSocket-Extensions header")

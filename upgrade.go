@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -142,6 +143,9 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 			if outcome != nil || !c.started.Load() {
 				c.farewell(outcome)
 			}
+			if x, ok := c.line.nc.(*exchange); ok {
+				x.wait() // its stream ends with this handler
+			}
 		}()
 		outcome = told(r.Context(), serve(c, r))
 	})
@@ -189,6 +193,9 @@ func (u *Upgrader) receive(line socket) (n Negotiated, r *http.Request, err erro
 
 // upgrade is Upgrade without the answer to a refusal, which it returns as *refusal.
 func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
+	if protocol := extendedConnect(r); protocol != "" {
+		return u.connect(w, r, responseHeader, protocol)
+	}
 	buf := borrowBuffer(0)
 	defer buf.giveBack()
 	n, err := u.judge(buf, r, responseHeader)
@@ -211,6 +218,37 @@ func (u *Upgrader) upgrade(w http.ResponseWriter, r *http.Request, responseHeade
 	return u.newConn(newSocket(nc), n), nil
 }
 
+// connect is upgrade for an extended CONNECT.
+func (u *Upgrader) connect(w http.ResponseWriter, r *http.Request, responseHeader http.Header, protocol string) (*Conn, error) {
+	if err := checkConnect(r, protocol); err != nil {
+		return nil, err
+	}
+	if err := u.allows(r, responseHeader); err != nil {
+		return nil, err
+	}
+	n, extension, err := u.agree(r, responseHeader)
+	if err != nil {
+		return nil, err
+	}
+	// As hijacking would, this goes around middlewares, which might compress what they
+	// are given to write.
+	w = innermost(w)
+	rc := http.NewResponseController(w)
+	// The server's time limits for a request are none for a connection. An exchange keeps
+	// deadlines of its own.
+	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(u.handshakeDeadline())); err != nil {
+		return nil, refuse(http.StatusInternalServerError, "%T cannot carry an extended CONNECT: %v", w, err)
+	}
+	setAnswer(w.Header(), n.Subprotocol, extension, responseHeader)
+	w.WriteHeader(http.StatusOK)
+	if err := errors.Join(rc.Flush(), rc.SetWriteDeadline(time.Time{})); err != nil {
+		return nil, fmt.Errorf("websocket: sending the answer to an extended CONNECT: %w", err)
+	}
+	c := u.newConn(newSocket(serverExchange(w, rc, r)), n)
+	drainWith(r, c)
+	return c, nil
+}
+
 // hijack is http.ResponseController.Hijack.
 func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	if h, ok := w.(http.Hijacker); ok { // the usual case, for an allocation less
@@ -225,30 +263,47 @@ func (u *Upgrader) judge(buf *buffer, r *http.Request, responseHeader http.Heade
 	if err := checkOpening(r); err != nil {
 		return n, err
 	}
-	if err := checkExtra(responseHeader); err != nil {
+	if err := u.allows(r, responseHeader); err != nil {
 		return n, err
-	}
-	if !u.allowsHost(r) {
-		return n, refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
-	}
-	if !u.allowsOrigin(r) {
-		return n, refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
 	}
 	key, err := challengeKey(r.Header)
 	if err != nil {
 		return n, err
 	}
-	agreed, extension, err := u.extension(r)
+	n, extension, err := u.agree(r, responseHeader)
 	if err != nil {
 		return n, err
+	}
+	buf.b = appendAnswer(buf.b[:0], key, n.Subprotocol, extension, responseHeader)
+	return n, nil
+}
+
+// allows decides whether the client may have what it asks for, with that in the answer.
+func (u *Upgrader) allows(r *http.Request, responseHeader http.Header) error {
+	if err := checkExtra(responseHeader); err != nil {
+		return err
+	}
+	if !u.allowsHost(r) {
+		return refuse(http.StatusForbidden, "host %q is not among Upgrader.AllowedHosts", r.Host)
+	}
+	if !u.allowsOrigin(r) {
+		return refuse(http.StatusForbidden, "request origin %q not allowed by the Upgrader", r.Header["Origin"])
+	}
+	return nil
+}
+
+// agree chooses from what the client offers. extension is the answer about extensions,
+// "" for none.
+func (u *Upgrader) agree(r *http.Request, responseHeader http.Header) (n Negotiated, extension string, err error) {
+	agreed, extension, err := u.extension(r)
+	if err != nil {
+		return n, "", err
 	}
 	subprotocol, err := u.subprotocol(r, responseHeader)
 	if err != nil {
-		return n, err
+		return n, "", err
 	}
-	n = Negotiated{Server: true, Subprotocol: subprotocol, Compression: agreed}
-	buf.b = appendAnswer(buf.b[:0], key, subprotocol, extension, responseHeader)
-	return n, nil
+	return Negotiated{Server: true, Subprotocol: subprotocol, Compression: agreed}, extension, nil
 }
 
 // extension returns what is agreed on permessage-deflate and the answer that says

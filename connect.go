@@ -1,0 +1,531 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+)
+
+// Extended CONNECT (RFC 8441 for HTTP/2, RFC 9220 for HTTP/3): a request that is
+// answered at once and goes on in both directions. Its two bodies are the connection.
+//
+//	              server                                client
+//	in    the request's body                   the response's body
+//	out   responseOutlet: ResponseWriter       requestOutlet: the request's body
+//
+// Neither HTTP/2 nor net/http's view of it has deadlines that can be taken back: one that
+// expires ends the stream. Those of an exchange are its own. A read that may have to be
+// called off waits in a goroutine that is started for it (a fetch), and if it is called
+// off the next read gets what comes of it. All other reads go the direct way.
+
+// An exchange is a request and its response as a network connection.
+type exchange struct {
+	in            io.ReadCloser
+	out           outlet
+	local, remote net.Addr
+
+	ended chan struct{}  // closed by Close
+	users sync.WaitGroup // reads and writes in progress; none is added once closed
+
+	mu      sync.Mutex
+	closed  bool
+	wary    int           // reads that begin may have to be called off, for as many reasons
+	changed chan struct{} // closed when waiting fetches have to look again; nil if none waits
+	fetched *fetch        // what the next read gets, nil for nothing
+	readBy  time.Time     // read deadline, zero for none
+
+	direct  int         // reads that wait in in itself
+	cut     *time.Timer // ends the stream under them at the deadline, which came after them
+	readCut bool        // it has
+
+	writeBy  time.Time // write deadline, zero for none
+	writes   int       // in progress
+	late     *time.Timer
+	writeCut bool // the deadline has ended the stream
+}
+
+// An outlet is the direction of an exchange in which we send.
+type outlet interface {
+	io.Writer
+
+	// closeWrite ends the direction behind what was written, or fails if nothing but the
+	// end of the exchange does.
+	closeWrite() error
+
+	// abort ends the stream. Write returns.
+	abort()
+
+	// close ends what is left of the exchange. in is its other direction, which ends
+	// when it is closed.
+	close(in io.Closer)
+}
+
+// A fetch is a read that does not end when it is called off.
+type fetch struct {
+	done chan struct{}
+	lent *buffer // rest is a part of it
+	rest []byte  // what came and was not handed out; valid, as is err, once done is closed
+	err  error
+}
+
+func newExchange(in io.ReadCloser, out outlet, local, remote net.Addr) *exchange {
+	return &exchange{in: in, out: out, local: local, remote: remote, ended: make(chan struct{})}
+}
+
+func (x *exchange) LocalAddr() net.Addr  { return x.local }
+func (x *exchange) RemoteAddr() net.Addr { return x.remote }
+
+// errCut is a deadline that came when a read without one waited already: over HTTP/2
+// and HTTP/3 that read can only end together with the stream.
+var errCut = finalTimeout("websocket: deadline ended the HTTP stream, for it was set while a read was waiting")
+
+// A finalTimeout is a timeout after which there is nothing to read any more.
+type finalTimeout string
+
+func (e finalTimeout) Error() string   { return string(e) }
+func (e finalTimeout) Timeout() bool   { return true }
+func (e finalTimeout) Temporary() bool { return false }
+
+func (e finalTimeout) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// Read reads what the peer has sent.
+func (x *exchange) Read(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		x.mu.Lock()
+		f := x.fetched
+		switch {
+		case x.closed:
+			x.mu.Unlock()
+			return 0, net.ErrClosed
+		case !x.readBy.IsZero() && !time.Now().Before(x.readBy):
+			x.mu.Unlock()
+			return 0, os.ErrDeadlineExceeded
+		case f == nil && x.wary == 0 && x.readBy.IsZero():
+			return x.readDirect(p)
+		case f == nil:
+			f = x.fetch(len(p))
+		}
+		if x.changed == nil {
+			x.changed = make(chan struct{})
+		}
+		changed, deadline := x.changed, x.readBy
+		x.mu.Unlock()
+		select {
+		case <-f.done:
+		default:
+			if !waitFor(f.done, changed, deadline) {
+				continue
+			}
+		}
+		x.mu.Lock()
+		if x.fetched != f { // another read has it
+			x.mu.Unlock()
+			continue
+		}
+		if len(f.rest) > 0 {
+			n = copy(p, f.rest)
+			f.rest = f.rest[n:]
+		}
+		if n == 0 {
+			err = f.err // and it stays
+		} else if len(f.rest) == 0 {
+			f.lent.giveBack()
+			f.lent = nil
+			if f.err == nil {
+				x.fetched = nil
+			}
+		}
+		x.mu.Unlock()
+		return n, err
+	}
+}
+
+// waitFor reports whether done comes before a change or the deadline.
+func waitFor(done, changed <-chan struct{}, deadline time.Time) bool {
+	var expired <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case <-done:
+		return true
+	case <-changed:
+	case <-expired:
+	}
+	return false
+}
+
+// readDirect is Read where nobody is going to call it off, as far as that is known. It
+// unlocks mu.
+func (x *exchange) readDirect(p []byte) (n int, err error) {
+	x.direct++
+	x.users.Add(1)
+	defer x.users.Done()
+	x.mu.Unlock()
+	n, err = x.in.Read(p)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.direct--
+	if x.direct == 0 && x.cut != nil {
+		x.cut.Stop()
+		x.cut = nil
+	}
+	switch {
+	case err == nil || n > 0:
+	case x.readCut:
+		err = errCut
+	case x.closed:
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+// fetch begins to read up to n bytes. The caller has mu.
+func (x *exchange) fetch(n int) *fetch {
+	f := &fetch{done: make(chan struct{}), lent: borrowBuffer(n)}
+	x.fetched = f
+	x.users.Go(func() {
+		n, err := x.in.Read(f.lent.b[:n])
+		f.rest, f.err = f.lent.b[:n], err
+		close(f.done)
+	})
+	return f
+}
+
+// foresee says that reads which begin from now on may have to be called off, until
+// it is told otherwise.
+func (x *exchange) foresee(callOff bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if callOff {
+		x.wary++
+	} else {
+		x.wary--
+	}
+}
+
+// SetReadDeadline sets the time after which reads fail, zero for none.
+func (x *exchange) SetReadDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return net.ErrClosed
+	}
+	x.readBy = t
+	if x.changed != nil {
+		close(x.changed)
+		x.changed = nil
+	}
+	if x.cut != nil {
+		x.cut.Stop()
+		x.cut = nil
+	}
+	if x.direct > 0 && !t.IsZero() {
+		x.cut = time.AfterFunc(time.Until(t), func() { x.cutReads(t) })
+	}
+	return nil
+}
+
+// cutReads ends the stream if reads wait that can't be called off otherwise.
+func (x *exchange) cutReads(deadline time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.direct > 0 && x.readBy.Equal(deadline) && !x.closed {
+		x.readCut = true
+		x.out.abort()
+		_ = x.in.Close() // nobody is there to be told
+	}
+}
+
+// Write sends b. When it returns b was sent, or it is with the HTTP client, which sends
+// it if the stream goes on.
+func (x *exchange) Write(b []byte) (n int, err error) {
+	x.mu.Lock()
+	switch {
+	case x.closed:
+		x.mu.Unlock()
+		return 0, net.ErrClosed
+	case x.writeCut, !x.writeBy.IsZero() && !time.Now().Before(x.writeBy):
+		x.mu.Unlock()
+		return 0, os.ErrDeadlineExceeded
+	}
+	x.writes++
+	x.users.Add(1)
+	defer x.users.Done()
+	x.watchWrites()
+	x.mu.Unlock()
+	n, err = x.out.Write(b)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.writes--; x.writes == 0 && x.late != nil {
+		x.late.Stop()
+	}
+	switch {
+	case err == nil:
+	case x.writeCut:
+		err = os.ErrDeadlineExceeded
+	case x.closed:
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+// SetWriteDeadline sets the time after which writes fail, zero for none. One that is in
+// progress then takes the stream with it.
+func (x *exchange) SetWriteDeadline(t time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return net.ErrClosed
+	}
+	x.writeBy = t
+	x.watchWrites()
+	return nil
+}
+
+// watchWrites has the deadline kept for the writes in progress. The caller has mu.
+func (x *exchange) watchWrites() {
+	if x.late != nil {
+		x.late.Stop()
+	}
+	switch {
+	case x.writes == 0 || x.writeBy.IsZero():
+	case x.late == nil:
+		x.late = time.AfterFunc(time.Until(x.writeBy), x.cutWrites)
+	default:
+		x.late.Reset(time.Until(x.writeBy))
+	}
+}
+
+// cutWrites ends the stream under writes whose deadline is over.
+func (x *exchange) cutWrites() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.writes > 0 && !x.writeBy.IsZero() && !time.Now().Before(x.writeBy) && !x.closed {
+		x.writeCut = true
+		x.out.abort()
+	}
+}
+
+// SetDeadline sets both deadlines.
+func (x *exchange) SetDeadline(t time.Time) error {
+	if err := x.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return x.SetWriteDeadline(t)
+}
+
+// CloseWrite ends the direction in which we send, behind what was written. A server can
+// end its own only together with the other.
+func (x *exchange) CloseWrite() error { return x.out.closeWrite() }
+
+// Close ends both directions. Reads and writes in progress return.
+func (x *exchange) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return net.ErrClosed
+	}
+	x.closed = true
+	close(x.ended)
+	if x.changed != nil {
+		close(x.changed)
+		x.changed = nil
+	}
+	for _, timer := range []*time.Timer{x.cut, x.late} {
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+	if x.writes > 0 {
+		x.out.abort()
+	}
+	x.out.close(x.in)
+	return nil
+}
+
+// wait waits for Close, and then until nobody uses the two bodies any more.
+func (x *exchange) wait() {
+	<-x.ended
+	x.users.Wait()
+}
+
+// A responseOutlet sends by an HTTP server.
+type responseOutlet struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+// Write writes b and flushes it, together one hand-over to the HTTP server's connection.
+func (o *responseOutlet) Write(b []byte) (n int, err error) {
+	// After the handler has returned, which it must not before the connection is over,
+	// net/http answers a Write by a panic. No program should end for that.
+	defer func() {
+		if failure := recover(); failure != nil {
+			n, err = 0, fmt.Errorf("websocket: write on a connection whose HTTP handler has returned: %w", net.ErrClosed)
+		}
+	}()
+	if n, err = o.w.Write(b); err != nil {
+		return n, err
+	}
+	return n, o.rc.Flush()
+}
+
+// closeWrite fails: the direction ends when the handler returns, and so does the other.
+func (o *responseOutlet) closeWrite() error { return errors.ErrUnsupported }
+
+func (o *responseOutlet) abort() { _ = o.rc.SetWriteDeadline(longAgo) } // it may be over already
+
+// close lets reads of the request's body go. The rest is done by the handler's return.
+func (o *responseOutlet) close(in io.Closer) { _ = in.Close() }
+
+// A requestOutlet sends by an HTTP client: it is the writing end of the request's body.
+type requestOutlet struct {
+	body   *requestBody
+	pipe   *io.PipeWriter
+	cancel context.CancelFunc // ends the stream
+}
+
+// A requestBody is what the HTTP client reads.
+type requestBody struct {
+	*io.PipeReader
+	accepted atomic.Int64  // bytes that were written to the pipe, or are about to be
+	sent     atomic.Int64  // of these, those which were sent when the client asked for more
+	taken    int64         // by the client, which alone uses this
+	over     chan struct{} // closed when it knows that there are no more
+	once     sync.Once     // of that
+}
+
+// newRequestOutlet returns an outlet and the body of the request that it sends by. cancel
+// cancels the context of the request.
+func newRequestOutlet(cancel context.CancelFunc) *requestOutlet {
+	r, w := io.Pipe()
+	return &requestOutlet{&requestBody{PipeReader: r, over: make(chan struct{})}, w, cancel}
+}
+
+func (b *requestBody) Read(p []byte) (n int, err error) {
+	b.sent.Store(b.taken) // whoever asks for more has sent what it got before
+	n, err = b.PipeReader.Read(p)
+	b.taken += int64(n)
+	if err != nil {
+		b.once.Do(func() { close(b.over) })
+	}
+	return n, err
+}
+
+// Close is called by the HTTP client, when the stream is over.
+func (b *requestBody) Close() error {
+	b.once.Do(func() { close(b.over) })
+	return b.PipeReader.Close()
+}
+
+func (o *requestOutlet) Write(b []byte) (n int, err error) {
+	o.body.accepted.Add(int64(len(b)))
+	n, err = o.pipe.Write(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = errStreamOver
+	}
+	return n, err
+}
+
+var errStreamOver = fmt.Errorf("websocket: the HTTP stream has ended: %w", net.ErrClosed)
+
+func (o *requestOutlet) closeWrite() error { return o.pipe.Close() }
+
+func (o *requestOutlet) abort() { o.cancel() }
+
+// close closes in, which resets a stream that has not ended both ways. What was
+// written goes first, if it goes within a second.
+func (o *requestOutlet) close(in io.Closer) {
+	_ = o.pipe.Close() // never fails
+	all := o.body.sent.Load() == o.body.accepted.Load()
+	go func() { // the HTTP client may have to wait for the network
+		if !all {
+			select {
+			case <-o.body.over:
+			case <-time.After(closePatience):
+			}
+		}
+		_ = in.Close() // nobody is there to be told
+		o.cancel()
+	}()
+}
+
+// serverExchange is the exchange of a request that was answered with status 200.
+func serverExchange(w http.ResponseWriter, rc *http.ResponseController, r *http.Request) *exchange {
+	network := "tcp"
+	if r.ProtoMajor == 3 {
+		network = "udp"
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		local = addrOf(network, "")
+	}
+	return newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
+}
+
+// clientExchange is the exchange of a response and the outlet that its request went by,
+// over a stream of nc, nil if that is not known.
+func clientExchange(in io.ReadCloser, out *requestOutlet, nc net.Conn) *exchange {
+	if nc == nil {
+		return newExchange(in, out, namedAddr{}, namedAddr{})
+	}
+	return newExchange(in, out, nc.LocalAddr(), nc.RemoteAddr())
+}
+
+// addrOf is a network address as its kind calls for. What is none keeps its name.
+func addrOf(network, s string) net.Addr {
+	ap, err := netip.ParseAddrPort(s)
+	switch {
+	case err != nil:
+		return namedAddr{network, s}
+	case network == "udp":
+		return net.UDPAddrFromAddrPort(ap)
+	}
+	return net.TCPAddrFromAddrPort(ap)
+}
+
+type namedAddr struct{ network, name string }
+
+func (a namedAddr) Network() string { return a.network }
+func (a namedAddr) String() string  { return a.name }
+
+// drains has the connections of each HTTP server that is alive, by weak pointer. net/http
+// waits in Server.Shutdown for the handlers of HTTP/2, and so for the connections.
+var drains sync.Map // of weak.Pointer[http.Server] to weak.Pointer[Group], which belongs to the server
+
+// drainWith has c closed with CloseGoingAway when the HTTP server that r came to shuts
+// down.
+func drainWith(r *http.Request, c *Conn) {
+	s, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if s == nil {
+		return
+	}
+	key := weak.Make(s)
+	g := new(Group)
+	if known, loaded := drains.LoadOrStore(key, weak.Make(g)); loaded {
+		if known := known.(weak.Pointer[Group]).Value(); known != nil {
+			known.Add(c)
+			runtime.KeepAlive(s)
+			return
+		}
+	}
+	runtime.AddCleanup(s, func(key weak.Pointer[http.Server]) { drains.Delete(key) }, key)
+	s.RegisterOnShutdown(func() { _ = g.Shutdown(context.Background(), CloseGoingAway, "") })
+	g.Add(c)
+}

@@ -1,0 +1,70 @@
+// Package http2 carries WebSockets over HTTP/2, as streams of a connection that is there
+// already (RFC 8441, extended CONNECT). To open a further one takes a round trip and no
+// TCP or TLS handshake.
+//
+// # Servers
+//
+// Importing this package is all that an HTTP/2 server of net/http needs so that clients
+// may ask for WebSockets; an Upgrader answers them like any other. If nothing else of it
+// is used:
+//
+//	import _ "github.com/duplexkit/websocket/http2"
+//
+// Without it nothing breaks: net/http does not say that it can do it, and clients use
+// HTTP/1.1. The import sets http2xconnect=1 in the environment variable GODEBUG, which
+// child processes inherit, before net/http reads it; a GODEBUG that has the setting
+// already, as http2xconnect=0, is left alone. Browsers then use HTTP/2 for all
+// WebSockets to a server to which they have an HTTP/2 connection, also for those of
+// other packages that can't answer them, which is why Go has it turned off.
+//
+// Such requests have the method CONNECT: a pattern of http.ServeMux that says
+// "GET /chat" does not match them, "/chat" does. A middleware that hides the
+// http.ResponseWriter must have an Unwrap method.
+//
+// Use Configure for servers whose handlers may be slow to read.
+//
+// # Clients
+//
+//	dialer := websocket.Dialer{Transport: new(http2.Transport)}
+package http2
+
+import (
+	"net/http"
+	"reflect"
+
+	_ "github.com/duplexkit/websocket/http2/internal/xconnect" // turns the server side of net/http on
+)
+
+// What Configure sets.
+const (
+	streamWindow     = 64 << 10 // bytes that wait for a handler which does not read
+	connectionWindow = 1 << 20
+)
+
+// Configure makes an HTTP server fit for WebSockets over HTTP/2. It sets s.HTTP2, and of
+// that only what is zero: a receive buffer of 64 KiB for each stream and 1 MiB for each
+// connection. With net/http's own, which are equal, a single handler that does not read
+// keeps all other streams of its connection from receiving anything. For the same
+// reason keep MaxReceiveBufferPerConnection at a multiple of MaxReceiveBufferPerStream
+// that is larger than the number of such handlers you expect. Call it before s serves.
+func Configure(s *http.Server) {
+	if s.HTTP2 == nil {
+		s.HTTP2 = new(http.HTTP2Config)
+	}
+	if s.HTTP2.MaxReceiveBufferPerStream == 0 {
+		s.HTTP2.MaxReceiveBufferPerStream = streamWindow
+	}
+	if s.HTTP2.MaxReceiveBufferPerConnection == 0 {
+		s.HTTP2.MaxReceiveBufferPerConnection = connectionWindow
+	}
+	enableConnect(s.HTTP2)
+}
+
+// enableConnect sets the field that later versions of Go have for it (the proposal
+// golang.org/issue/53208), and does nothing where there is none.
+func enableConnect(config any) {
+	field := reflect.ValueOf(config).Elem().FieldByName("EnableConnectProtocol")
+	if field.IsValid() && field.Kind() == reflect.Bool {
+		field.SetBool(true)
+	}
+}
