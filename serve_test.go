@@ -534,7 +534,7 @@ func TestServeHoldsWrites(t *testing.T) {
 		"very large answers": {3, func(c *Conn, m Message) error {
 			return c.WriteMessage(m.Type, []byte(string(m.Data)+some(smallMessage)))
 		},
-			func(i int) []wstest.Frame { return []wstest.Frame{textFrame(fmt.Sprint(i) + some(smallMessage))} }, 6},
+			func(i int) []wstest.Frame { return []wstest.Frame{textFrame(fmt.Sprint(i) + some(smallMessage))} }, 3},
 		"no answer to the last": {5, func(c *Conn, m Message) error {
 			if string(m.Data) == "4" {
 				return nil

@@ -721,23 +721,33 @@ var vectors = sync.Pool{New: func() any { return new(vector) }}
 
 // writeVector sends header and payload from where they lie.
 func (w *writer) writeVector(h FrameHeader, p []byte) error {
+	switch w.line.nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default: // WriteTo would make two calls, and go on after a header that was cut short
+		return w.writeJoined(h, p)
+	}
 	v := vectors.Get().(*vector)
 	defer vectors.Put(v)
 	header := h.Append(v.header[:0])
-	switch w.line.nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default: // WriteTo would make two calls too, and go on after a header that was cut short
-		if err := w.write(header); err != nil {
-			return err
-		}
-		return w.write(p)
-	}
 	v.parts = [2][]byte{header, p}
 	v.bufs = v.parts[:]
 	n, err := v.bufs.WriteTo(w.line.nc)
 	w.wire.Add(n)
 	v.parts = [2][]byte{}
 	return err
+}
+
+// writeJoined sends the header together with the beginning of the payload: each write is a
+// record of TLS, or a hand-over to the goroutine of an HTTP/2 connection.
+func (w *writer) writeJoined(h FrameHeader, p []byte) error {
+	lent := borrowBuffer(maskChunk)
+	defer lent.giveBack()
+	b := h.Append(lent.b[:0])
+	n := min(len(p), maskChunk-len(b))
+	if err := w.write(append(b, p[:n]...)); err != nil || n == len(p) {
+		return err
+	}
+	return w.write(p[n:])
 }
 
 // writeMasked sends a large payload masked, a chunk at a time, so that the

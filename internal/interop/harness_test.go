@@ -24,7 +24,14 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "100")
-	m.Run()
+	code := m.Run()
+	if code == 0 && *writeMatrix {
+		if err := saveMatrix(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // need is something a row cannot do without.

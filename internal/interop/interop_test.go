@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ type row struct {
 	without   map[string]int // the status that clients get when lines with this text are left out of its configuration
 }
 
+// rows is the table.
 var rows = slices.Concat(browsers, javascript, pythons, perlAndRuby, compiled, jvmAndErlang, goPeers, reverseProxies, forwardProxies)
 
 const (
@@ -57,7 +59,11 @@ func (r row) demand(t *testing.T) {
 		t.Skip("of the full set, which WEBSOCKET_INTEROP=all asks for")
 	}
 	demand(t, r.needs)
+	ran.Store(r.name, true)
 }
+
+// ran has the names of the rows for which a test ran.
+var ran sync.Map
 
 // TestOurServer has every peer's client talk to our server, through each way to read and write.
 func TestOurServer(t *testing.T) {

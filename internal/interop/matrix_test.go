@@ -5,13 +5,211 @@ package interop
 import (
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 )
+
+// docs/interop.md is made of the rows, by a run of all of them.
+
+var writeMatrix = flag.Bool("matrix", false, "write docs/interop.md if all rows ran and passed; needs WEBSOCKET_INTEROP=all")
+
+const matrixPage = "../../docs/interop.md"
+
+// saveMatrix writes the page.
+func saveMatrix() error {
+	versions := make(map[string]string)
+	for _, row := range rows {
+		if _, ok := ran.Load(row.name); !ok {
+			return fmt.Errorf("no matrix: no test of %s ran", row.name)
+		}
+		version, err := row.version()
+		if err != nil {
+			return fmt.Errorf("no matrix: version of %s: %w", row.name, err)
+		}
+		versions[row.name] = version
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return err
+	}
+	system := regexp.MustCompile(`PRETTY_NAME="(.*)"`).FindSubmatch(release)
+	if system == nil {
+		return errors.New("no matrix: /etc/os-release does not tell the system's name")
+	}
+	made := fmt.Sprintf("%s on %s, %s, with %s", time.Now().Format(time.DateOnly), system[1], runtime.GOARCH, runtime.Version())
+	return os.WriteFile(matrixPage, []byte(matrix(versions, made)), 0o644)
+}
+
+// TestMatrixPage checks that docs/interop.md says what the rows say. Versions and date are those of the run that made it.
+func TestMatrixPage(t *testing.T) {
+	page, err := os.ReadFile(matrixPage)
+	require.NoError(t, err)
+	versions := make(map[string]string)
+	for _, line := range regexp.MustCompile(`(?m)^\| (\*\*)?(.+?)(\*\*)? \| (\d\S*) \|`).FindAllStringSubmatch(string(page), -1) {
+		versions[line[2]] = line[4]
+	}
+	for _, row := range rows {
+		require.Contains(t, versions, row.name, "run the tests with WEBSOCKET_INTEROP=all and -matrix")
+	}
+	made := regexp.MustCompile(`(?m)^Made (.*)\.$`).FindStringSubmatch(string(page))
+	require.NotNil(t, made)
+	require.Equal(t, matrix(versions, made[1]), string(page), "run the tests with WEBSOCKET_INTEROP=all and -matrix")
+}
+
+// matrix is the page.
+func matrix(versions map[string]string, made string) string {
+	var b strings.Builder
+	b.WriteString(`<!-- Written by the tests of internal/interop with -matrix; not to be edited. -->
+
+# Peers and proxies that this library is tested with
+
+Each row is a program that ran as it is released, with this library at the other
+end, or at both ends of a proxy. Those in bold run with every change; the others with
+` + "`WEBSOCKET_INTEROP=all go test ./...` in `internal/interop`" + `, which also says how to install what is missing.
+
+Made ` + made + `.
+
+## Peers
+
+Both ends go through these cases, each on a connection of its own: ` + strings.Join(slices.Sorted(maps.Keys(allWell)), ", ") + `.
+Our server goes through them with each of its ways to read and write messages, and with
+those peers that offer permessage-deflate also compressed. "All" is what a correct peer does; the rest
+is told [below](#differences).
+
+The offer and the answer of permessage-deflate are those with ` + "`Compression: &websocket.Compression{}`" + ` at
+our end and the peer's own default. The tests have further terms, see what is sent on the wire and check
+that it keeps to what was agreed.
+
+| | version | its client | its server | permessage-deflate, its client | permessage-deflate, its server |
+|---|---|---|---|---|---|
+`)
+	for _, row := range rows {
+		if row.proxy != nil {
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |", row.title(), versions[row.name],
+			cases(row.client != nil, row.clientDiffers), cases(row.server != nil, row.serverDiffers))
+		offers, answers := "no", "no"
+		if row.deflate != nil {
+			offers, answers = negotiation(row.deflate.offers), negotiation(row.deflate.answers)
+		}
+		if row.client == nil {
+			offers = "–"
+		}
+		if row.server == nil {
+			answers = "–"
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", offers, answers)
+	}
+
+	b.WriteString("\n### Differences\n\n")
+	for _, row := range rows {
+		if row.remarks != "" && row.proxy == nil {
+			fmt.Fprintf(&b, "- %s: %s\n", row.name, row.remarks)
+		}
+		for _, end := range []struct {
+			name string
+			differences
+		}{{"client", row.clientDiffers}, {"server", row.serverDiffers}} {
+			for _, name := range slices.Sorted(maps.Keys(end.differences)) {
+				d := end.differences[name]
+				result := "not run"
+				if d.result != "" {
+					result = fmt.Sprintf("%q, not %q", d.result, allWell[name])
+				}
+				fmt.Fprintf(&b, "- %s, its %s, %s: %s; %s\n", row.name, end.name, name, result, d.why)
+			}
+		}
+	}
+
+	b.WriteString(`
+## Proxies
+
+Our client talks to our server through them: all cases, headers and cookies both ways, subprotocol, permessage-deflate end
+to end, fragments and pings between them, close codes and reasons, losses at either end. Settings for those in front of
+a server are in [proxies.md](proxies.md).
+
+| | version | kind | drops silent connections, unless there are pings |
+|---|---|---|---|
+`)
+	for _, row := range rows {
+		if row.proxy == nil {
+			continue
+		}
+		kind := "in front of a server"
+		switch {
+		case row.forward != "":
+			kind = "on the way out, " + row.forward
+		case row.untried == "ws":
+			kind += ", TLS"
+		case row.untried == "wss":
+			kind += ", without TLS"
+		default:
+			kind += ", with and without TLS"
+		}
+		silent := "no"
+		if row.impatient {
+			silent = "yes"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", row.title(), versions[row.name], kind, silent)
+	}
+	b.WriteString("\n")
+	for _, row := range rows {
+		if row.remarks != "" && row.proxy != nil {
+			fmt.Fprintf(&b, "- %s: %s\n", row.name, row.remarks)
+		}
+		for _, line := range slices.Sorted(maps.Keys(row.without)) {
+			fmt.Fprintf(&b, "- %s without `%s`: status %d\n", row.name, line, row.without[line])
+		}
+	}
+	return b.String()
+}
+
+// title is the name of a row, in bold if it belongs to the first set.
+func (r row) title() string {
+	if r.full {
+		return r.name
+	}
+	return "**" + r.name + "**"
+}
+
+// cases tells which cases an end passes.
+func cases(tested bool, d differences) string {
+	switch {
+	case !tested:
+		return "–"
+	case len(d) == 0:
+		return "all"
+	}
+	return "all but " + strings.Join(slices.Sorted(maps.Keys(d)), ", ")
+}
+
+// negotiation is the first opening in which we leave all to the library, as offer and answer.
+func negotiation(openings []opening) string {
+	for _, e := range openings {
+		if e.ours != nil && reflect.ValueOf(*e.ours).IsZero() {
+			answer := e.answer
+			if answer == "" {
+				answer = "none"
+			}
+			return fmt.Sprintf("`%s`, answer `%s`", e.offer, answer)
+		}
+	}
+	return "no"
+}
 
 // versionNumber is what the versions of Debian's packages have of the project's own.
 var versionNumber = regexp.MustCompile(`\d+(\.\d+)*[a-z]?`)
