@@ -146,7 +146,11 @@ func (t *Transport) prepare() {
 		DisableCompression: true,
 		IdleConnTimeout:    idleTime,
 		DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return t.dial(ctx, network, addr)
+			nc, err := t.dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &smallFrames{Conn: nc}, nil
 		},
 	}
 }
@@ -177,7 +181,7 @@ func (t *Transport) dialTLS(ctx context.Context, network, addr string, _ *tls.Co
 		tc.Close()
 		return nil, &refusal{"the server does not speak HTTP/2"}
 	}
-	return tc, nil
+	return &smallTLSFrames{smallFrames{Conn: tc}, tc}, nil
 }
 
 // knows reports whether the host is known for not doing it.
