@@ -684,7 +684,8 @@ func (c *Conn) SetReadLimit(n int64) {
 // matches os.ErrDeadlineExceeded; the zero time is never. It counts for a read
 // that waits already. Before the first byte of a message a timeout costs nothing:
 // set a later deadline and read on. Within a message it is final, and c.Context()
-// is done.
+// is done; so it is over HTTP/2 and HTTP/3 if it was set while a read waited already,
+// which had neither a deadline nor a context that can be done.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.readDeadline.set(t) }
 
 // SetWriteDeadline sets the time by which messages that begin later have to be

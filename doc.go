@@ -154,7 +154,7 @@
 //	CLOSED      reads return a *CloseError, and Context is done
 //
 // A server that stops calls http.Server.Shutdown, which knows nothing of connections
-// that were upgraded, and then Group.Shutdown. The request's context, which Serve is
+// that were upgraded from HTTP/1.1, and then Group.Shutdown. The request's context, which Serve is
 // mostly given, ends at neither, but with that of http.Server.BaseContext: then Serve
 // takes leave with 1001.
 //
@@ -199,6 +199,38 @@
 // such connections where other goroutines write too.
 //
 // Other extensions are not supported.
+//
+// # HTTP/2 and HTTP/3
+//
+// A WebSocket may be a stream of an HTTP/2 or HTTP/3 connection beside others, opened by an
+// extended CONNECT request (RFC 8441, RFC 9220). A further one then costs a round trip and
+// no TCP and TLS handshakes. Servers of net/http do that when the program imports
+//
+//	import _ "github.com/duplexkit/websocket/http2"
+//
+// and clients with
+//
+//	dialer := websocket.Dialer{Transport: new(http2.Transport)}
+//
+// which goes on with HTTP/1.1 where the server can't do it. Without these, all is
+// HTTP/1.1: browsers use that for WebSockets to a server that does not say more. For HTTP/3
+// there is the module github.com/duplexkit/websocket/http3.
+//
+// An Upgrader needs no change, but for two things. The request's method is CONNECT, so a
+// pattern for http.ServeMux must not say GET: "/chat", not "GET /chat". And the stream
+// ends when the HTTP handler returns. Upgrader.Handler sees to that: it returns when the
+// connection is closed, also after Start. A handler that calls Upgrade itself
+// waits for the connection before it returns, in the end by
+//
+//	<-c.Context().Done()
+//
+// If it returns earlier, the peer sees the connection break off, and reads and writes fail.
+//
+// What else is different there: http.Server.Shutdown takes leave of these connections, with
+// 1001, and waits for them. NetConn is not a TCP or TLS connection. Start is a goroutine.
+// Deadlines are as everywhere while they are set, or a context is given, before a read begins;
+// one that is set while a read without any is waiting ends the connection when it
+// expires, and so does a write that its deadline finds in progress.
 //
 // # Coming from gorilla/websocket
 //

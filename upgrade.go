@@ -88,17 +88,22 @@ type Upgrader struct {
 // say, or a Sec-WebSocket-Protocol where Subprotocols is nil. Control bytes in its
 // values become blanks, and fields that belong to the handshake are left out.
 //
+// r may also be an extended CONNECT request of HTTP/2 or HTTP/3 (RFC 8441, RFC 9220). Its
+// stream is the connection and ends when the HTTP handler returns, which therefore waits
+// for <-c.Context().Done() in the end; Handler does that by itself.
+//
 // A request that is no proper handshake is refused: Upgrade answers it by Error
 // and returns a HandshakeError. The statuses are 426 for a request that does not
 // ask for a WebSocket, 405 for another method than GET, 400 for a malformed
 // handshake or another version than 13, 403 for an origin or host that is not
-// allowed, and 500 for a responseHeader that cannot be sent, a Compression with a
-// value out of range and a w that cannot be hijacked. Any other error comes from the
-// network, and the connection is closed then.
+// allowed, 501 for an extended CONNECT to something else, and 500 for a responseHeader
+// that cannot be sent, a Compression with a value out of range and a w that cannot be
+// hijacked, or over HTTP/2 flushed. Any other error comes from the network, and the
+// connection is closed then.
 //
 // w may be wrapped in any number of middlewares as long as each has an Unwrap
-// method (see http.ResponseController). The request's context ends when the HTTP
-// handler returns; the connection lives on.
+// method (see http.ResponseController). Over HTTP/1.1 the request's context ends when the
+// HTTP handler returns, and the connection lives on.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
 	c, err := u.upgrade(w, r, responseHeader)
 	if f, ok := errors.AsType[*refusal](err); ok {
@@ -129,7 +134,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header,
 // connection and ends it when serve returns: with close code 1000 for nil, the
 // code of a *CloseError or *ProtocolError, 1001 if r's context has ended, 1011 for
 // other errors and for a panic, which goes on to the HTTP server. If serve has called
-// Start and returns nil, the connection stays open and ends as Start says. Refused requests
+// Start and returns nil, the connection stays open and ends as Start says; over HTTP/2
+// and HTTP/3 the handler returns only then. Refused requests
 // do not reach serve; Upgrader.Error sees them, with the reason. The error of serve
 // is told to nobody but the peer, and that by its code: log it in serve.
 func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Handler {
