@@ -28,6 +28,7 @@ type deflatePeer struct {
 	answers []opening
 
 	keeps bool // it takes its context over even where it has promised not to
+	short int  // messages of fewer bytes it compresses each for itself, even with context takeover
 }
 
 // What the header field says.
