@@ -5,6 +5,7 @@ package interop
 import (
 	"slices"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -64,12 +65,28 @@ var jvmAndErlang = []row{
 		deflate: nettyDeflate,
 		limit:   limit,
 	},
+	{
+		name:    "Yaws",
+		version: debian("erlang-yaws"),
+		needs:   []need{{"escript", "apt-get install erlang-base"}, {"/usr/lib/yaws/ebin/yaws.beam", "apt-get install erlang-yaws"}},
+		full:    true,
+		server:  daemonIn("escript", "testdata/erlang/server.erl"),
+		serverDiffers: differences{
+			"subprotocol": {"", "it knows no subprotocols"},
+		},
+		limit: limit,
+	},
 }
 
-const javaDeflateLimit = 60 * time.Second
+// daemonIn is a server that takes a directory to write to before the port.
+func daemonIn(name string, args ...string) func(t *testing.T, port string) *child {
+	return func(t *testing.T, port string) *child {
+		return start(t, name, append(slices.Clone(args), t.TempDir(), port)...)
+	}
+}
 
 var (
-	tomcat = daemon("java", java("TomcatServer.java", "tomcat10-annotations-api", "tomcat10-api", "tomcat10-catalina", "tomcat10-coyote", "tomcat10-el-api", "tomcat10-jaspic-api", "tomcat10-jni",
+	tomcat = daemonIn("java", java("TomcatServer.java", "tomcat10-annotations-api", "tomcat10-api", "tomcat10-catalina", "tomcat10-coyote", "tomcat10-el-api", "tomcat10-jaspic-api", "tomcat10-jni",
 		"tomcat10-juli", "tomcat10-servlet-api", "tomcat10-util", "tomcat10-util-scan", "tomcat10-websocket", "tomcat10-websocket-api", "tomcat10-websocket-client-api")...)
 	jetty = daemon("java", java("JettyServer.java", "jetty9-http", "jetty9-io", "jetty9-server", "jetty9-servlet", "jetty9-util",
 		"jetty9-websocket-api", "jetty9-websocket-common", "jetty9-websocket-server", "jetty9-websocket-servlet", "servlet-api")...)
@@ -80,7 +97,7 @@ var (
 // Java's Deflater and Inflater have the largest window and no other. With
 // server_max_window_bits Tomcat declines.
 var tomcatDeflate = &deflatePeer{
-	limit:  javaDeflateLimit,
+	limit:  60 * time.Second,
 	server: tomcat,
 	answers: answers(``,
 		"permessage-deflate;server_no_context_takeover;client_no_context_takeover",
@@ -105,7 +122,7 @@ var tomcatDeflate = &deflatePeer{
 // way round (section 7.1.1), which does no harm as long as both agree.
 var jettyDeflate = &deflatePeer{
 	swaps:  true,
-	limit:  javaDeflateLimit,
+	limit:  60 * time.Second,
 	server: jetty,
 	answers: slices.Concat(answers(``,
 		"permessage-deflate;client_no_context_takeover;server_no_context_takeover",
@@ -132,7 +149,7 @@ var jettyDeflate = &deflatePeer{
 // Netty deflates with JZlib when it is told a window. It answers no
 // client_max_window_bits but the one that it is told to prefer.
 var nettyDeflate = &deflatePeer{
-	limit:  javaDeflateLimit,
+	limit:  60 * time.Second,
 	server: netty,
 	answers: slices.Concat(answers(`[6, true, 15, true, true]`,
 		"permessage-deflate;client_no_context_takeover;server_no_context_takeover",

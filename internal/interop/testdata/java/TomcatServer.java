@@ -1,10 +1,12 @@
+import jakarta.servlet.ServletException;
+import jakarta.websocket.CloseReason;
+import jakarta.websocket.DeploymentException;
 import jakarta.websocket.Endpoint;
 import jakarta.websocket.EndpointConfig;
 import jakarta.websocket.HandshakeResponse;
 import jakarta.websocket.MessageHandler;
 import jakarta.websocket.PongMessage;
 import jakarta.websocket.RemoteEndpoint;
-import jakarta.websocket.CloseReason;
 import jakarta.websocket.Session;
 import jakarta.websocket.server.HandshakeRequest;
 import jakarta.websocket.server.ServerContainer;
@@ -12,7 +14,6 @@ import jakarta.websocket.server.ServerEndpointConfig;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
 import java.util.List;
 import java.util.Map;
 import org.apache.catalina.Context;
@@ -21,7 +22,7 @@ import org.apache.catalina.servlets.DefaultServlet;
 import org.apache.catalina.startup.Tomcat;
 import org.apache.tomcat.websocket.server.WsSci;
 
-/** An echo server of Tomcat at the given port of 127.0.0.1. */
+/** An echo server of Tomcat in the given directory, at the given port of 127.0.0.1. */
 public class TomcatServer {
     public static class Echo extends Endpoint {
         @Override
@@ -71,9 +72,9 @@ public class TomcatServer {
 
     public static void main(String[] args) throws Exception {
         Tomcat tomcat = new Tomcat();
-        tomcat.setBaseDir(Files.createTempDirectory("tomcat").toString());
+        tomcat.setBaseDir(args[0]);
         Connector connector = new Connector();
-        connector.setPort(Integer.parseInt(args[0]));
+        connector.setPort(Integer.parseInt(args[1]));
         connector.setProperty("address", "127.0.0.1");
         connector.setProperty("bindOnInit", "false"); // but when all is ready
         tomcat.setConnector(connector);
@@ -88,8 +89,8 @@ public class TomcatServer {
             try {
                 container.addEndpoint(ServerEndpointConfig.Builder.create(Echo.class, "/")
                     .subprotocols(List.of("v1.example")).configurator(new Configurator()).build());
-            } catch (jakarta.websocket.DeploymentException e) {
-                throw new jakarta.servlet.ServletException(e);
+            } catch (DeploymentException e) {
+                throw new ServletException(e);
             }
         }, null);
         tomcat.start();
