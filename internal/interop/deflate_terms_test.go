@@ -28,6 +28,8 @@ type deflatePeer struct {
 	answers []opening
 
 	keeps bool // it takes its context over even where it has promised not to
+	swaps bool // it takes server_no_context_takeover for client_no_context_takeover, and the latter for the former
+	short int  // messages of fewer bytes it compresses each for itself, even with context takeover
 }
 
 // What the header field says.
