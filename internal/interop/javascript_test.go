@@ -11,16 +11,16 @@ import (
 
 var needNode = need{"node", "apt-get install nodejs npm"}
 
-// needPackage is a package of testdata/node.
-func needPackage(name string) need {
-	return need{"testdata/node/node_modules/" + name + "/package.json", "npm install --prefix internal/interop/testdata/node"}
+// needPackage is a package of the given directory in testdata.
+func needPackage(dir, name string) need {
+	return need{"testdata/" + dir + "/node_modules/" + name + "/package.json", "npm install --prefix internal/interop/testdata/" + dir}
 }
 
 var javascript = []row{
 	{
 		name:    "ws for Node",
-		version: npm("ws"),
-		needs:   []need{needNode, needPackage("ws")},
+		version: npm("node", "ws"),
+		needs:   []need{needNode, needPackage("node", "ws")},
 		client:  program("node", "testdata/node/client.mjs"),
 		server:  daemon("node", "testdata/node/server.mjs"),
 		deflate: wsDeflate,
