@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,7 +29,11 @@ type deflatePeer struct {
 	answers []opening
 
 	keeps bool // it takes its context over even where it has promised not to
+	least int  // bytes that a message of its client has at least when it is compressed, which no message need be (RFC 7692, section 6)
 }
+
+// never is the deflatePeer.least of a client that only inflates.
+const never = math.MaxInt
 
 // What the header field says.
 const (

@@ -26,7 +26,19 @@ var javascript = []row{
 		deflate: wsDeflate,
 		limit:   limit,
 	},
+	{
+		name:          "undici",
+		version:       npm("node", "undici"),
+		needs:         []need{needNode, needPackage("node", "undici")},
+		remarks:       "It compresses nothing that it sends.",
+		client:        program("node", "testdata/node/web.mjs", "./undici.mjs"),
+		clientDiffers: differences{"fragmented": notInAPI},
+		deflate:       undiciDeflate,
+		limit:         limit,
+	},
 }
+
+var notInAPI = difference{"", "its API has no way to do it"}
 
 var wsDeflate = &deflatePeer{
 	limit:  60 * time.Second,
@@ -89,4 +101,19 @@ var wsDeflate = &deflatePeer{
 			{ours: nil, theirs: `{"clientMaxWindowBits": 10}`, offer: pmd + snt + cnt, fails: "400 Bad Request"},
 			{ours: &compression{ServerMaxWindowBits: 9}, theirs: `{"serverMaxWindowBits": 10}`, offer: pmd + smw + "=9" + cmw, fails: "400 Bad Request"},
 		}),
+}
+
+// It only inflates.
+var undiciDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	least:  never,
+	client: echoClient("node", "testdata/node/web-deflate.mjs", "./undici.mjs"),
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=8" + cmw + "=9"},
+		{ours: &compression{Decline: declineAll}, theirs: `{}`, offer: pmd + cmw, answer: ""},
+	}, ourWindows(`{}`)),
 }
