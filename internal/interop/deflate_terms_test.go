@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,7 +31,11 @@ type deflatePeer struct {
 	keeps bool // it takes its context over even where it has promised not to
 	swaps bool // it takes server_no_context_takeover for client_no_context_takeover, and the latter for the former
 	short int  // messages of fewer bytes it compresses each for itself, even with context takeover
+	least int  // bytes that a message of its client has at least when it is compressed, which no message need be (RFC 7692, section 6)
 }
+
+// never is the deflatePeer.least of a client that only inflates.
+const never = math.MaxInt
 
 // What the header field says.
 const (

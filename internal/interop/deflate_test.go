@@ -240,6 +240,7 @@ type talk struct {
 	opening opening
 	ways    [2]way
 	breaks  bool // the peer forgets what we refer to
+	least   int  // bytes that a message must have to tell something about the terms
 }
 
 // The two ways of a talk.
@@ -278,6 +279,12 @@ func newTalk(ctx context.Context, c *websocket.Conn, peer *deflatePeer, e openin
 		ours:   {toPeer, windows[we], min(windows[we], 1<<9), takeover[we]}, // far back we find but some repetitions
 		theirs: {fromPeer, windows[they], windows[they], theyTakeOver},
 	}
+	if they == client {
+		k.least = peer.least
+	}
+	if k.least == never {
+		k.least, k.ways[theirs] = 0, way{stream: fromPeer}
+	}
 	return k
 }
 
@@ -297,6 +304,9 @@ func (k *talk) run(t *testing.T) {
 	k.echo(t, websocket.BinaryMessage, sevenBytes)
 	k.echo(t, websocket.TextMessage, []byte{})
 	k.echo(t, websocket.BinaryMessage, []byte{})
+	if k.least > 0 {
+		require.False(t, k.echo(t, websocket.TextMessage, randomText(k.least-1))[theirs][0].compressed)
+	}
 	k.similar(t)
 	k.repeated(t)
 	k.distances(t)
@@ -358,7 +368,7 @@ func (k *talk) similar(t *testing.T) {
 	total := 0
 	for i := range 40 {
 		p := []byte("[")
-		for range 6 {
+		for n := 0; n < 6 || len(p) < k.least; n++ {
 			p = fmt.Appendf(p, `{"event":"position changed","vehicle":%d,"latitude":52.51%d,"longitude":13.37%d},`, i*7%10, i*13%100, i*17%100)
 		}
 		p = append(p, "null]"...)
@@ -391,14 +401,16 @@ func (k *talk) repeated(t *testing.T) {
 	if min(k.ways[ours].window, k.ways[theirs].window) <= 1<<9 {
 		n = 120 // zlib does not use the whole of its window
 	}
+	n = max(n, k.least) // and then perhaps more than a window holds, which tells nothing
 	p := randomText(n)
 	seen := k.echo(t, websocket.TextMessage, p, p)
 	for i, way := range k.ways {
 		first, second := seen[i][0].size, seen[i][1].size
-		if way.takeover && (i == ours || n >= k.peer.short) {
-			require.Less(t, second, int64(n/4), "after %d bytes", first)
-		} else {
+		switch {
+		case !way.takeover, i == theirs && n < k.peer.short:
 			require.InDelta(t, first, second, 2)
+		case n <= way.window/2:
+			require.Less(t, second, int64(n/4), "after %d bytes", first)
 		}
 	}
 }
@@ -416,7 +428,7 @@ func (k *talk) distances(t *testing.T) {
 			return float64(k.echo(t, websocket.TextMessage, p)[i][0].size) / float64(len(p))
 		}
 		const alone = 0.75 // the letters of randomText have six bits each
-		require.Less(t, ratio(way.used/4, 4), alone*0.9)
+		require.Less(t, ratio(way.used/4, max(4, 4*k.least/way.used+1)), alone*0.9)
 		if way.window < 1<<15 {
 			require.Greater(t, ratio(way.window+1, 2), alone*0.98)
 			require.Greater(t, ratio(way.window+way.window/2, 2), alone*0.98)

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -11,22 +12,87 @@ import (
 
 var needNode = need{"node", "apt-get install nodejs npm"}
 
-// needPackage is a package of testdata/node.
-func needPackage(name string) need {
-	return need{"testdata/node/node_modules/" + name + "/package.json", "npm install --prefix internal/interop/testdata/node"}
+// needPackage is a package of the given directory in testdata.
+func needPackage(dir, name string) need {
+	return need{"testdata/" + dir + "/node_modules/" + name + "/package.json", "npm install --prefix internal/interop/testdata/" + dir}
+}
+
+const (
+	bun  = "testdata/node-full/node_modules/.bin/bun"
+	deno = "testdata/node-full/node_modules/.bin/deno"
+)
+
+// denoRun are the arguments of env to run a program of Deno's that leaves no cache behind and looks for no newer Deno.
+func denoRun(args ...string) []string {
+	return append([]string{"DENO_DIR=/dev/null/none", "DENO_NO_UPDATE_CHECK=1", deno, "run", "--allow-all", "--no-config", "--no-lock"}, args...)
 }
 
 var javascript = []row{
 	{
 		name:    "ws for Node",
-		version: npm("ws"),
-		needs:   []need{needNode, needPackage("ws")},
+		version: npm("node", "ws"),
+		needs:   []need{needNode, needPackage("node", "ws")},
 		client:  program("node", "testdata/node/client.mjs"),
 		server:  daemon("node", "testdata/node/server.mjs"),
 		deflate: wsDeflate,
 		limit:   limit,
 	},
+	{
+		name:          "undici",
+		version:       npm("node", "undici"),
+		needs:         []need{needNode, needPackage("node", "undici")},
+		remarks:       "It compresses nothing that it sends.",
+		client:        program("node", "testdata/node/web.mjs", "./undici.mjs"),
+		clientDiffers: differences{"fragmented": notInAPI},
+		deflate:       undiciDeflate,
+		limit:         limit,
+	},
+	{
+		name:          "Bun",
+		version:       npm("node-full", "bun"),
+		needs:         []need{needPackage("node-full", "bun")},
+		full:          true,
+		remarks:       "Its client sends messages of less than 1016 bytes uncompressed. Its server, which is uWebSockets, takes no context over and declines window bits, unless compress and decompress of perMessageDeflate are dedicated. It answers with the first subprotocol that is asked for if the program does not choose one.",
+		client:        program(bun, "testdata/node/web.mjs", "../node-full/bun.mjs"),
+		clientDiffers: differences{"fragmented": notInAPI},
+		server:        daemon(bun, "testdata/node-full/bun-server.mjs"),
+		deflate:       bunDeflate,
+		limit:         limit,
+	},
+	{
+		name:    "Deno",
+		version: npm("node-full", "deno"),
+		needs:   []need{needPackage("node-full", "deno")},
+		full:    true,
+		remarks: "Its server is fastwebsockets. Neither end knows permessage-deflate.",
+		client:  program("env", denoRun("testdata/node/web.mjs", "../node-full/deno.mjs")...),
+		clientDiffers: differences{
+			"fragmented":  notInAPI,
+			"client ping": notInAPI,
+			"kill":        {"0 clean: false", "Deno says 0, in violation of RFC 6455, section 7.1.5"},
+		},
+		server: daemon("env", denoRun("testdata/node-full/deno-server.mjs")...),
+		serverDiffers: differences{
+			"server ping": notInAPI,
+			"kill":        notInAPI,
+		},
+		limit: limit,
+	},
+	{
+		name:          "faye-websocket for Node",
+		version:       npm("node-full", "faye-websocket"),
+		needs:         []need{needNode, needPackage("node-full", "faye-websocket"), needPackage("node-full", "permessage-deflate")},
+		full:          true,
+		remarks:       "For permessage-deflate it needs the package of that name.",
+		client:        program("node", "testdata/node/web.mjs", "../node-full/faye.mjs"),
+		clientDiffers: differences{"fragmented": notInAPI},
+		server:        daemon("node", "testdata/node-full/faye-server.mjs"),
+		deflate:       fayeDeflate,
+		limit:         limit,
+	},
 }
+
+var notInAPI = difference{"", "its API has no way to do it"}
 
 var wsDeflate = &deflatePeer{
 	limit:  60 * time.Second,
@@ -88,5 +154,142 @@ var wsDeflate = &deflatePeer{
 			{ours: nil, theirs: `{"serverMaxWindowBits": 10}`, offer: pmd + snt + cnt, answer: pmd + snt + cnt + smw + "=10"},
 			{ours: nil, theirs: `{"clientMaxWindowBits": 10}`, offer: pmd + snt + cnt, fails: "400 Bad Request"},
 			{ours: &compression{ServerMaxWindowBits: 9}, theirs: `{"serverMaxWindowBits": 10}`, offer: pmd + smw + "=9" + cmw, fails: "400 Bad Request"},
+		}),
+}
+
+// It only inflates.
+var undiciDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	least:  never,
+	client: echoClient("node", "testdata/node/web-deflate.mjs", "./undici.mjs"),
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=8" + cmw + "=9"},
+		{ours: &compression{Decline: declineAll}, theirs: `{}`, offer: pmd + cmw, answer: ""},
+	}, ourWindows(`{}`)),
+}
+
+// Its client compresses no message whose frame, with header and masking key, is less than 1 KiB uncompressed. A
+// server's true is for a shared compressor and decompressor, which keep no context and know the largest window only.
+var bunDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	least:  1<<10 - 8,
+	client: echoClient(bun, "testdata/node/web-deflate.mjs", "../node-full/bun.mjs"),
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `true`, offer: pmd + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `true`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `true`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ClientNoContextTakeover: true}, theirs: `true`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, theirs: `true`, offer: pmd + cmw, answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, theirs: `true`, offer: pmd + cmw, answer: pmd + smw + "=8" + cmw + "=9"},
+		{ours: &compression{Decline: declineAll}, theirs: `true`, offer: pmd + cmw, answer: ""},
+		{ours: &compression{}, theirs: `false`, offer: "", answer: ""},
+	}, ourWindows(`true`)),
+	server: daemon(bun, "testdata/node-full/bun-deflate.mjs"),
+	answers: slices.Concat(
+		answers(`true`,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			"",
+			"",
+			"",
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			pmd+cnt+snt,
+			"",
+		),
+		answers(`{"compress": "dedicated", "decompress": "dedicated"}`,
+			pmd+cnt+snt,
+			pmd,
+			pmd+snt,
+			pmd+cnt,
+			pmd+cnt+snt,
+			pmd+smw+"=9",
+			pmd+smw+"=9",
+			pmd+smw+"=12",
+			pmd,
+			pmd+cmw+"=8",
+			pmd+cmw+"=9",
+			pmd+cmw+"=12",
+			pmd,
+			"",
+		),
+		windows(func(server, client int) opening {
+			asked := askedWindows("")[server-9]
+			return opening{
+				ours:   asked.ours,
+				theirs: `{"compress": "dedicated", "decompress": "dedicated"}`,
+				offer:  asked.offer,
+				answer: pmd + limited(cmw, client) + limited(smw, server),
+			}
+		}),
+		[]opening{
+			{ours: &compression{}, theirs: `false`, offer: pmd + cmw, answer: ""},
+			{ours: &compression{}, theirs: `{"compress": "dedicated", "decompress": "shared"}`, offer: pmd + cmw, answer: pmd + cnt},
+			{ours: &compression{}, theirs: `{"compress": "shared", "decompress": "dedicated"}`, offer: pmd + cmw, answer: pmd + snt},
+			{ours: &compression{}, theirs: `{"compress": "3KB", "decompress": "dedicated"}`, offer: pmd + cmw, answer: pmd + smw + "=9"},
+			{ours: &compression{}, theirs: `{"compress": "4KB", "decompress": "dedicated"}`, offer: pmd + cmw, answer: pmd + smw + "=9"},
+			{ours: &compression{}, theirs: `{"compress": "8KB", "decompress": "4KB"}`, offer: pmd + cmw, answer: pmd + cmw + "=12" + smw + "=10"},
+			{ours: &compression{}, theirs: `{"compress": "16KB", "decompress": "8KB"}`, offer: pmd + cmw, answer: pmd + cmw + "=13" + smw + "=11"},
+			{ours: &compression{}, theirs: `{"compress": "32KB", "decompress": "16KB"}`, offer: pmd + cmw, answer: pmd + cmw + "=14" + smw + "=12"},
+			{ours: &compression{}, theirs: `{"compress": "64KB", "decompress": "32KB"}`, offer: pmd + cmw, answer: pmd + smw + "=13"},
+			{ours: &compression{}, theirs: `{"compress": "128KB", "decompress": "32KB"}`, offer: pmd + cmw, answer: pmd + smw + "=14"},
+			{ours: &compression{}, theirs: `{"compress": "256KB", "decompress": "32KB"}`, offer: pmd + cmw, answer: pmd},
+		}),
+}
+
+var fayeDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	client: echoClient("node", "testdata/node/web-deflate.mjs", "../node-full/faye.mjs"),
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"noContextTakeover": true}`, offer: pmd + cnt + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"requestNoContextTakeover": true}`, offer: pmd + cmw + snt, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"noContextTakeover": true, "requestNoContextTakeover": true}`, offer: pmd + cnt + cmw + snt, answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"maxWindowBits": 8}`, offer: pmd + cmw + "=8", answer: pmd + smw + "=12"},
+		{ours: &compression{}, theirs: `{"requestMaxWindowBits": 8}`, offer: pmd + cmw + smw + "=8", answer: pmd + smw + "=8" + cmw + "=12"},
+		{ours: &compression{Decline: declineAll}, theirs: `{}`, offer: pmd + cmw, answer: ""},
+	}, ourWindows(`{}`), windows(func(server, client int) opening {
+		e := offeredWindows(`{"requestMaxWindowBits": %d, "maxWindowBits": %d}`)[server-9]
+		e.offer = fmt.Sprintf("%s%s=%d%s=%d", pmd, cmw, client, smw, server)
+		return e
+	})),
+	server: daemon("node", "testdata/node-full/faye-server.mjs"),
+	answers: slices.Concat(answers(`{}`,
+		pmd+snt+cnt,
+		pmd,
+		pmd+snt,
+		pmd+cnt,
+		pmd+snt+cnt,
+		pmd+smw+"=9",
+		pmd+smw+"=9",
+		pmd+smw+"=12",
+		pmd,
+		pmd+cmw+"=8",
+		pmd+cmw+"=9",
+		pmd+cmw+"=12",
+		pmd,
+		pmd+snt+cnt+smw+"=10"+cmw+"=11",
+	),
+		askedWindows(`{}`),
+		[]opening{
+			{ours: &compression{}, theirs: `{"noContextTakeover": true}`, offer: pmd + cmw, answer: pmd + snt},
+			{ours: &compression{}, theirs: `{"requestNoContextTakeover": true}`, offer: pmd + cmw, answer: pmd + cnt},
+			{ours: &compression{}, theirs: `{"noContextTakeover": true, "requestNoContextTakeover": true}`, offer: pmd + cmw, answer: pmd + snt + cnt},
+			{ours: &compression{}, theirs: `{"requestMaxWindowBits": 8}`, offer: pmd + cmw, answer: pmd + cmw + "=8"},
+			{ours: &compression{}, theirs: `{"requestMaxWindowBits": 10}`, offer: pmd + cmw, answer: pmd + cmw + "=10"},
+			{ours: nil, theirs: `{"requestMaxWindowBits": 10}`, offer: pmd + snt + cnt, answer: pmd + snt + cnt},
+			{ours: &compression{ServerMaxWindowBits: 12}, theirs: `{"maxWindowBits": 10}`, offer: pmd + smw + "=12" + cmw, answer: pmd + smw + "=10"},
 		}),
 }

@@ -229,10 +229,10 @@ func debian(name string) func() (string, error) {
 	}
 }
 
-// npm is the version of a package of testdata/node.
-func npm(name string) func() (string, error) {
+// npm is the version of a package of the given directory in testdata.
+func npm(dir, name string) func() (string, error) {
 	return func() (string, error) {
-		p, err := os.ReadFile("testdata/node/node_modules/" + name + "/package.json")
+		p, err := os.ReadFile("testdata/" + dir + "/node_modules/" + name + "/package.json")
 		if err != nil {
 			return "", err
 		}

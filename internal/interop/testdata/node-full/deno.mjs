@@ -1,0 +1,2 @@
+// Deno, for web.mjs.
+export const connect = (url, options) => new WebSocket(url, options);
