@@ -2,6 +2,103 @@
 
 package interop
 
-// C and C++.
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
 
-var compiled []row
+// C and C++. Each peer's program is both client and server, and says in its head how it is run.
+
+var needCompiler = need{"g++", "apt-get install g++"}
+
+// client runs the program as a client that goes through the cases.
+func (b built) client(ctx context.Context, t *testing.T, s *echoServer, url string) report {
+	return program(b.path(t), "client")(ctx, t, s, url)
+}
+
+// server runs it as an echo server.
+func (b built) server(t *testing.T, port string) *child {
+	return daemon(b.path(t), "server")(t, port)
+}
+
+// echoes runs it as a client that is an echo.
+func (b built) echoes(t *testing.T, s *deflateServer, offers []opening) *child {
+	return echoClient(b.path(t), "deflate")(t, s, offers)
+}
+
+var compiled = []row{
+	{
+		name:    "Boost.Beast",
+		version: debian("libboost-dev"),
+		needs:   []need{needCompiler, {"/usr/include/boost/beast.hpp", "apt-get install libboost-dev libboost-system-dev"}},
+		built:   beast,
+		full:    true,
+		client:  beast.client,
+		server:  beast.server,
+		deflate: beastDeflate,
+		limit:   limit,
+		serverDiffers: differences{
+			"client close": {"3001 ", "The server repeats the close code, but not the reason (RFC 6455, section 5.5.1, asks for the code only)."},
+		},
+	},
+}
+
+var beast = build("g++", "-std=c++17", "testdata/beast/beast.cpp", "-lpthread")
+
+// It flushes so that nothing refers to an earlier message, and spells window bits of 15 out in an offer.
+var beastDeflate = &deflatePeer{
+	limit:   60 * time.Second,
+	forgets: true,
+	client:  beast.echoes,
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `{}`, offer: pmd + smw + "=15" + cmw + "=15", answer: pmd + snt + cnt + smw + "=15"},
+		{ours: &compression{}, theirs: `{}`, offer: pmd + smw + "=15" + cmw + "=15", answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + smw + "=15" + cmw + "=15", answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"server_no_context_takeover": true}`, offer: pmd + smw + "=15" + cmw + "=15" + snt, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{}, theirs: `{"client_no_context_takeover": true}`, offer: pmd + smw + "=15" + cmw + "=15" + cnt, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{Decline: declineAll}, theirs: `{}`, offer: pmd + smw + "=15" + cmw + "=15", answer: ""},
+	}, windows(func(server, client int) opening {
+		return opening{
+			ours:   &compression{ServerMaxWindowBits: server, ClientMaxWindowBits: client},
+			theirs: `{}`,
+			offer:  pmd + smw + "=15" + cmw + "=15",
+			answer: pmd + fmt.Sprintf("%s=%d%s=%d", smw, server, cmw, client),
+		}
+	}), offeredWindows(`{"server_max_window_bits": %d, "client_max_window_bits": %d}`)),
+	server: beast.server,
+	answers: slices.Concat(answers(`{}`,
+		pmd+snt+cnt,
+		pmd,
+		pmd+snt,
+		pmd+cnt,
+		pmd+snt+cnt,
+		pmd+smw+"=9",
+		pmd+smw+"=9",
+		pmd+smw+"=12",
+		pmd,
+		pmd+cmw+"=8",
+		pmd+cmw+"=9",
+		pmd+cmw+"=12",
+		pmd,
+		pmd+snt+cnt+smw+"=10"+cmw+"=11",
+	),
+		askedWindows(`{}`),
+		windows(func(server, client int) opening {
+			return opening{
+				ours:   &compression{ServerMaxWindowBits: 15, ClientMaxWindowBits: 15},
+				theirs: fmt.Sprintf(`{"server_max_window_bits": %d, "client_max_window_bits": %d}`, server, client),
+				offer:  pmd + cmw,
+				answer: pmd + limited(smw, server) + limited(cmw, client),
+			}
+		}),
+		[]opening{
+			{ours: &compression{}, theirs: ``, offer: pmd + cmw, answer: ""},
+			{ours: &compression{}, theirs: `{"server_no_context_takeover": true}`, offer: pmd + cmw, answer: pmd + snt},
+			{ours: &compression{}, theirs: `{"client_no_context_takeover": true}`, offer: pmd + cmw, answer: pmd + cnt},
+			{ours: nil, theirs: `{"server_max_window_bits": 10}`, offer: pmd + snt + cnt, answer: pmd + snt + cnt + smw + "=10"},
+			{ours: nil, theirs: `{"client_max_window_bits": 10}`, offer: pmd + snt + cnt, answer: ""},
+		}),
+}

@@ -27,7 +27,8 @@ type deflatePeer struct {
 	server  func(t *testing.T, port string) *child
 	answers []opening
 
-	keeps bool // it takes its context over even where it has promised not to
+	keeps   bool // it takes its context over even where it has promised not to
+	forgets bool // it never refers to earlier messages, which it need not (RFC 7692, section 7.1.1)
 }
 
 // What the header field says.

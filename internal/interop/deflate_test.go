@@ -270,7 +270,7 @@ func newTalk(ctx context.Context, c *websocket.Conn, peer *deflatePeer, e openin
 	}
 	k.ways = [2]way{
 		ours:   {toPeer, windows[we], min(windows[we], 1<<9), takeover[we]}, // far back we find but some repetitions
-		theirs: {fromPeer, windows[they], windows[they], takeover[they] || peer.keeps},
+		theirs: {fromPeer, windows[they], windows[they], (takeover[they] || peer.keeps) && !peer.forgets},
 	}
 	return k
 }

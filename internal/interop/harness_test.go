@@ -6,12 +6,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,10 +22,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// programs is the directory of those that are built.
+var programs string
+
 // TestMain has the parallel tests run all at once: they do nothing but wait for timers.
+// In the end it removes the programs.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "100")
+	dir, err := os.MkdirTemp("", "websocket-interop-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
 	m.Run()
 }
 
@@ -49,6 +61,31 @@ func demand(t *testing.T, needs []need) {
 		}
 		t.Skip(msg)
 	}
+}
+
+// built is a peer's own program that has to be compiled, once for all tests. It returns the program.
+type built func() (string, error)
+
+// build has the compiler write a program, by -o and the arguments.
+func build(compiler string, args ...string) built {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp(programs, "")
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(dir, "program")
+		out, err := exec.Command(compiler, append([]string{"-o", file}, args...)...).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", compiler, err, out)
+		}
+		return file, nil
+	})
+}
+
+func (b built) path(t *testing.T) string {
+	file, err := b()
+	require.NoError(t, err)
+	return file
 }
 
 // child is a program in a process group of its own, killed with the test.

@@ -21,7 +21,8 @@ type row struct {
 	name    string
 	version func() (string, error) // of what is installed
 	needs   []need
-	full    bool // it belongs to the full set
+	built   built // nil: there is nothing to compile
+	full    bool  // it belongs to the full set
 	remarks string
 
 	// client goes through the cases against our server s at url; nil: the peer is no client.
@@ -52,11 +53,15 @@ const (
 )
 
 // demand skips the test, or fails it, if the row is not asked for or misses something.
+// What the row compiles is compiled then.
 func (r row) demand(t *testing.T) {
 	if r.full && os.Getenv("WEBSOCKET_INTEROP") != "all" {
 		t.Skip("of the full set, which WEBSOCKET_INTEROP=all asks for")
 	}
 	demand(t, r.needs)
+	if r.built != nil {
+		r.built.path(t)
+	}
 }
 
 // TestOurServer has every peer's client talk to our server, through each way to read and write.
