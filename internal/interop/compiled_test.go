@@ -12,7 +12,10 @@ import (
 
 // C and C++. Each peer's program is both client and server, and says in its head how it is run.
 
-var needCompiler = need{"g++", "apt-get install g++"}
+var (
+	needCompiler = need{"g++", "apt-get install g++"}
+	needBoost    = need{"/usr/include/boost/beast.hpp", "apt-get install libboost-dev libboost-system-dev"}
+)
 
 // client runs the program as a client that goes through the cases.
 func (b built) client(ctx context.Context, t *testing.T, s *echoServer, url string) report {
@@ -33,7 +36,7 @@ var compiled = []row{
 	{
 		name:    "Boost.Beast",
 		version: debian("libboost-dev"),
-		needs:   []need{needCompiler, {"/usr/include/boost/beast.hpp", "apt-get install libboost-dev libboost-system-dev"}},
+		needs:   []need{needCompiler, needBoost},
 		built:   beast,
 		full:    true,
 		client:  beast.client,
@@ -43,6 +46,22 @@ var compiled = []row{
 		serverDiffers: differences{
 			"client close": {"3001 ", "The server repeats the close code, but not the reason (RFC 6455, section 5.5.1, asks for the code only)."},
 		},
+	},
+	{
+		name:    "WebSocket++",
+		version: debian("libwebsocketpp-dev"),
+		needs: []need{
+			needCompiler,
+			{"/usr/include/websocketpp/version.hpp", "apt-get install libwebsocketpp-dev"},
+			needBoost,
+			{"/usr/include/zlib.h", "apt-get install zlib1g-dev"},
+		},
+		built:   websocketpp,
+		full:    true,
+		client:  websocketpp.client,
+		server:  websocketpp.server,
+		deflate: websocketppDeflate,
+		limit:   limit,
 	},
 }
 
@@ -101,4 +120,42 @@ var beastDeflate = &deflatePeer{
 			{ours: nil, theirs: `{"server_max_window_bits": 10}`, offer: pmd + snt + cnt, answer: pmd + snt + cnt + smw + "=10"},
 			{ours: nil, theirs: `{"client_max_window_bits": 10}`, offer: pmd + snt + cnt, answer: ""},
 		}),
+}
+
+var websocketpp = build("g++", "-std=c++17", "testdata/websocketpp/websocketpp.cpp", "-lz", "-lpthread")
+
+// It has no window bits of 8 and answers 9, which section 7.1.2.2 forbids. A client's offer is always the same.
+var websocketppDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	client: websocketpp.echoes,
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `null`, offer: pmd + cnt + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `null`, offer: pmd + cnt + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `null`, offer: pmd + cnt + cmw, answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{Decline: declineAll}, theirs: `null`, offer: pmd + cnt + cmw, answer: ""},
+	}, windows(func(server, client int) opening {
+		return opening{
+			ours:   &compression{ServerMaxWindowBits: server, ClientMaxWindowBits: client},
+			theirs: `null`,
+			offer:  pmd + cnt + cmw,
+			answer: pmd + cnt + limited(smw, server) + limited(cmw, client),
+		}
+	})),
+	server: websocketpp.server,
+	answers: slices.Concat(answers(``,
+		pmd+snt+cnt,
+		pmd,
+		pmd+snt,
+		pmd+cnt,
+		pmd+snt+cnt,
+		pmd+smw+"=9",
+		pmd+smw+"=9",
+		pmd+smw+"=12",
+		pmd,
+		pmd+cmw+"=9, client_max_window_bits=9, offered was 8",
+		pmd+cmw+"=9",
+		pmd+cmw+"=12",
+		pmd,
+		pmd+snt+cnt+smw+"=10"+cmw+"=11",
+	), askedWindows(``)),
 }
