@@ -63,9 +63,46 @@ var compiled = []row{
 		deflate: websocketppDeflate,
 		limit:   limit,
 	},
+	{
+		name:    "libwebsockets",
+		version: debian("libwebsockets-dev"),
+		needs:   []need{needCompiler, {"/usr/include/libwebsockets.h", "apt-get install libwebsockets-dev"}},
+		built:   libwebsockets,
+		full:    true,
+		client:  libwebsockets.client,
+		server:  libwebsockets.server,
+		deflate: libwebsocketsDeflate,
+		limit:   limit,
+		clientDiffers: differences{
+			"client close": {"1006", "The library does not tell a program of the close frame that answers its own, only that the connection has ended."},
+		},
+	},
+	{
+		name:    "Qt 6",
+		version: debian("qt6-websockets-dev"),
+		needs: []need{
+			needCompiler,
+			{"pkg-config", "apt-get install pkg-config"},
+			{"/usr/share/doc/qt6-websockets-dev", "apt-get install qt6-websockets-dev qt6-base-dev"},
+		},
+		built:  qt,
+		full:   true,
+		client: qt.client,
+		server: qt.server,
+		limit:  limit,
+		clientDiffers: differences{
+			"kill": {"1000", "A program is told 1000 where no close frame came, for which RFC 6455, section 7.1.5, has 1006."},
+		},
+		fragmentsDiffer: differences{
+			"text 1 MiB": {"close of 36 bytes: 1007 Invalid UTF-8 code encountered.", qtFragments},
+		},
+		serverDiffers: differences{
+			"fragmented": {"websocket: close 1007 (invalid payload data): Invalid UTF-8 code encountered.", qtFragments},
+		},
+	},
 }
 
-var beast = build("g++", "-std=c++17", "testdata/beast/beast.cpp", "-lpthread")
+var beast = build("g++ -std=c++17 -o $program testdata/beast/beast.cpp -lpthread")
 
 // It flushes so that nothing refers to an earlier message, and spells window bits of 15 out in an offer.
 var beastDeflate = &deflatePeer{
@@ -122,7 +159,7 @@ var beastDeflate = &deflatePeer{
 		}),
 }
 
-var websocketpp = build("g++", "-std=c++17", "testdata/websocketpp/websocketpp.cpp", "-lz", "-lpthread")
+var websocketpp = build("g++ -std=c++17 -o $program testdata/websocketpp/websocketpp.cpp -lz -lpthread")
 
 // It has no window bits of 8 and answers 9, which section 7.1.2.2 forbids. A client's offer is always the same.
 var websocketppDeflate = &deflatePeer{
@@ -159,3 +196,36 @@ var websocketppDeflate = &deflatePeer{
 		pmd+snt+cnt+smw+"=10"+cmw+"=11",
 	), askedWindows(``)),
 }
+
+var libwebsockets = build("g++ -std=c++17 -o $program testdata/libwebsockets/libwebsockets.cpp -lwebsockets")
+
+// Its server answers as if it had not been asked for a window. A message of no bytes after another ends it by a failed
+// assertion: deflate has nothing to say then, not even the four bytes that it takes away.
+// Its client would be of no use: where permessage-deflate is agreed, it never gets past a message that is not
+// compressed, which section 6.1 has it expect.
+var libwebsocketsDeflate = &deflatePeer{
+	limit:   60 * time.Second,
+	noEmpty: true,
+	swaps:   true,
+	server:  libwebsockets.server,
+	answers: answers(``,
+		pmd+snt+cnt,
+		pmd,
+		pmd+snt,
+		pmd+cnt,
+		pmd+snt+cnt,
+		pmd+", no server_max_window_bits, offered was 9",
+		pmd+", no server_max_window_bits, offered was 9",
+		pmd+", no server_max_window_bits, offered was 12",
+		pmd,
+		pmd,
+		pmd,
+		pmd,
+		pmd,
+		pmd+snt+cnt+", no server_max_window_bits, offered was 10",
+	),
+}
+
+var qt = build("g++ -std=c++17 -fPIC -o $program testdata/qt/qt.cpp $(pkg-config --cflags --libs Qt6WebSockets)")
+
+const qtFragments = "Qt wants each fragment of a text message to be valid UTF-8 by itself. RFC 6455, section 5.6, wants this of whole messages only: fragments may divide characters."

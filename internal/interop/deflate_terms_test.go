@@ -29,6 +29,8 @@ type deflatePeer struct {
 
 	keeps   bool // it takes its context over even where it has promised not to
 	forgets bool // it never refers to earlier messages, which it need not (RFC 7692, section 7.1.1)
+	noEmpty bool // it breaks down over messages of no bytes when it takes its context over
+	swaps   bool // it takes client_no_context_takeover for its own, as a server, and the other for the client's
 }
 
 // What the header field says.

@@ -159,6 +159,9 @@ func TestOurClientCompressed(t *testing.T) {
 					}
 					require.NoError(t, err)
 					defer c.Close()
+					if agreed := e.agreed(); peer.swaps && agreed.ServerNoContextTakeover && !agreed.ClientNoContextTakeover {
+						return // it could not inflate what we send
+					}
 					newTalk(ctx, c, peer, e, &w.fromClient, &w.fromServer).run(t)
 				})
 			}
@@ -264,6 +267,9 @@ func newTalk(ctx context.Context, c *websocket.Conn, peer *deflatePeer, e openin
 	const server, client = 0, 1
 	windows := [2]int{server: 1 << agreed.ServerMaxWindowBits, client: 1 << agreed.ClientMaxWindowBits}
 	takeover := [2]bool{server: !agreed.ServerNoContextTakeover, client: !agreed.ClientNoContextTakeover}
+	if peer.swaps {
+		takeover[server] = takeover[client]
+	}
 	we, they := client, server
 	if c.Negotiated().Server {
 		we, they = server, client
@@ -285,8 +291,10 @@ func (k *talk) run(t *testing.T) {
 
 	k.echo(t, websocket.TextMessage, []byte("hello"))
 	k.echo(t, websocket.BinaryMessage, sevenBytes)
-	k.echo(t, websocket.TextMessage, []byte{})
-	k.echo(t, websocket.BinaryMessage, []byte{})
+	if !k.peer.noEmpty || !k.ways[theirs].takeover {
+		k.echo(t, websocket.TextMessage, []byte{})
+		k.echo(t, websocket.BinaryMessage, []byte{})
+	}
 	k.similar(t)
 	k.repeated(t)
 	k.distances(t)

@@ -66,17 +66,18 @@ func demand(t *testing.T, needs []need) {
 // built is a peer's own program that has to be compiled, once for all tests. It returns the program.
 type built func() (string, error)
 
-// build has the compiler write a program, by -o and the arguments.
-func build(compiler string, args ...string) built {
+// build has a shell run a command that writes the program to $program.
+func build(command string) built {
 	return sync.OnceValues(func() (string, error) {
 		dir, err := os.MkdirTemp(programs, "")
 		if err != nil {
 			return "", err
 		}
 		file := filepath.Join(dir, "program")
-		out, err := exec.Command(compiler, append([]string{"-o", file}, args...)...).CombinedOutput()
-		if err != nil {
-			return "", fmt.Errorf("%s: %w\n%s", compiler, err, out)
+		cmd := exec.Command("sh", "-c", command)
+		cmd.Env = append(os.Environ(), "program="+file)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", command, err, out)
 		}
 		return file, nil
 	})
