@@ -4,8 +4,12 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,10 +39,11 @@ func (b built) echoes(t *testing.T, s *deflateServer, offers []opening) *child {
 var compiled = []row{
 	{
 		name:    "Boost.Beast",
-		version: debian("libboost-dev"),
+		version: boostVersion,
 		needs:   []need{needCompiler, needBoost},
 		built:   beast,
 		full:    true,
+		remarks: "It never refers to earlier messages, as if it had no context takeover.",
 		client:  beast.client,
 		server:  beast.server,
 		deflate: beastDeflate,
@@ -58,6 +63,7 @@ var compiled = []row{
 		},
 		built:   websocketpp,
 		full:    true,
+		remarks: "Its server answers client_max_window_bits=9 to an offer of 8, against RFC 7692, section 7.1.2.2, and a client with ClientMaxWindowBits of 8 refuses it.",
 		client:  websocketpp.client,
 		server:  websocketpp.server,
 		deflate: websocketppDeflate,
@@ -69,6 +75,7 @@ var compiled = []row{
 		needs:   []need{needCompiler, {"/usr/include/libwebsockets.h", "apt-get install libwebsockets-dev"}},
 		built:   libwebsockets,
 		full:    true,
+		remarks: "With permessage-deflate, a client of this version spins for ever on a message that is not compressed, against RFC 7692, section 6.1: a server has to decline (Compression.Decline), or the client must not offer. A server of this version takes the two parameters for no context takeover for each other, so a client should not set ServerNoContextTakeover alone; and its rx_buf_size must have room for a whole message.",
 		client:  libwebsockets.client,
 		server:  libwebsockets.server,
 		deflate: libwebsocketsDeflate,
@@ -83,13 +90,14 @@ var compiled = []row{
 		needs: []need{
 			needCompiler,
 			{"pkg-config", "apt-get install pkg-config"},
-			{"/usr/share/doc/qt6-websockets-dev", "apt-get install qt6-websockets-dev qt6-base-dev"},
+			{"/usr/share/doc/qt6-websockets-dev/copyright", "apt-get install qt6-websockets-dev qt6-base-dev"},
 		},
-		built:  qt,
-		full:   true,
-		client: qt.client,
-		server: qt.server,
-		limit:  limit,
+		built:   qt,
+		full:    true,
+		remarks: "It does not know permessage-deflate. Text of more than ASCII must not be sent to it in fragments: write it as one message.",
+		client:  qt.client,
+		server:  qt.server,
+		limit:   limit,
 		clientDiffers: differences{
 			"kill": {"1000", "A program is told 1000 where no close frame came, for which RFC 6455, section 7.1.5, has 1006."},
 		},
@@ -100,6 +108,37 @@ var compiled = []row{
 			"fragmented": {"websocket: close 1007 (invalid payload data): Invalid UTF-8 code encountered.", qtFragments},
 		},
 	},
+	{
+		name:    "libsoup",
+		version: debian("gir1.2-soup-3.0"),
+		needs: []need{
+			needPython("gi/__init__.py", "python3-gi"),
+			{"/usr/share/doc/gir1.2-soup-3.0/copyright", "apt-get install gir1.2-soup-3.0"},
+		},
+		full:    true,
+		remarks: "A program must raise max-incoming-payload-size for messages of more than 128 KiB.",
+		client:  program(python, "testdata/libsoup/libsoup.py", "client"),
+		server:  daemon(python, "testdata/libsoup/libsoup.py", "server"),
+		deflate: libsoupDeflate,
+		limit:   limit,
+		clientDiffers: differences{
+			"fragmented": {"", "A program cannot send fragments."},
+			"kill":       {"0", "A program is told 0 where no close frame came, for which RFC 6455, section 7.1.5, has 1006."},
+		},
+	},
+}
+
+// boostVersion is that of the headers.
+func boostVersion() (string, error) {
+	header, err := os.ReadFile("/usr/include/boost/version.hpp")
+	if err != nil {
+		return "", err
+	}
+	version := regexp.MustCompile(`BOOST_LIB_VERSION "([\d_]+)"`).FindSubmatch(header)
+	if version == nil {
+		return "", errors.New("boost/version.hpp has no version")
+	}
+	return strings.ReplaceAll(string(version[1]), "_", "."), nil
 }
 
 var beast = build("g++ -std=c++17 -o $program testdata/beast/beast.cpp -lpthread")
@@ -229,3 +268,42 @@ var libwebsocketsDeflate = &deflatePeer{
 var qt = build("g++ -std=c++17 -fPIC -o $program testdata/qt/qt.cpp $(pkg-config --cflags --libs Qt6WebSockets)")
 
 const qtFragments = "Qt wants each fragment of a text message to be valid UTF-8 by itself. RFC 6455, section 5.6, wants this of whole messages only: fragments may divide characters."
+
+var libsoupDeflate = &deflatePeer{
+	limit:  60 * time.Second,
+	client: echoClient(python, "testdata/libsoup/libsoup.py", "deflate"),
+	offers: slices.Concat([]opening{
+		{ours: nil, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + cnt},
+		{ours: &compression{}, theirs: `null`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ServerNoContextTakeover: true}, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{ClientNoContextTakeover: true}, theirs: `null`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+		{ours: &compression{Decline: declineAll}, theirs: `null`, offer: pmd + cmw, answer: ""},
+	}, ourWindows(`null`)),
+	server: daemon(python, "testdata/libsoup/libsoup.py", "server"),
+	answers: slices.Concat(answers(``,
+		pmd+snt+cnt,
+		pmd+cmw+"=15",
+		pmd+snt+cmw+"=15",
+		pmd+cnt+cmw+"=15",
+		pmd+snt+cnt+cmw+"=15",
+		pmd+smw+"=9"+cmw+"=15",
+		pmd+smw+"=9"+cmw+"=15",
+		pmd+smw+"=12"+cmw+"=15",
+		pmd+cmw+"=15",
+		pmd+cmw+"=8",
+		pmd+cmw+"=9",
+		pmd+cmw+"=12",
+		pmd+cmw+"=15",
+		pmd+snt+cnt+smw+"=10"+cmw+"=11",
+	), windows(func(server, client int) opening {
+		offer := pmd + limited(smw, server) + limited(cmw, client)
+		if client == 15 {
+			offer += cmw
+		}
+		return opening{
+			ours:   &compression{ServerMaxWindowBits: server, ClientMaxWindowBits: client},
+			offer:  offer,
+			answer: pmd + limited(smw, server) + fmt.Sprintf("%s=%d", cmw, client),
+		}
+	})),
+}

@@ -1,7 +1,7 @@
 // What clients in C++ have in common: the cases, on connections that each library makes in its own way.
 #pragma once
 
-#include <cstdio>
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -17,6 +17,7 @@ struct Event {
   std::string kind, data;
 };
 
+// Connection is one of the library's, that of a client.
 struct Connection {
   virtual ~Connection() = default;
   virtual void send(const std::string& data, bool binary) = 0;
@@ -42,7 +43,7 @@ inline Event closed(int code, const std::string& reason = "") {
   return {"close", std::to_string(code) + (reason.empty() ? "" : " " + reason)};
 }
 
-// parts of ws://HOST:PORT/TARGET
+// Url is ws://HOST:PORT/TARGET.
 struct Url {
   std::string host, port, target;
   explicit Url(const std::string& url) {
