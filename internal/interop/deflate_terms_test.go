@@ -28,10 +28,12 @@ type deflatePeer struct {
 	server  func(t *testing.T, port string) *child
 	answers []opening
 
-	keeps bool // it takes its context over even where it has promised not to
-	swaps bool // it takes server_no_context_takeover for client_no_context_takeover, and the latter for the former
-	short int  // messages of fewer bytes it compresses each for itself, even with context takeover
-	least int  // bytes that a message of its client has at least when it is compressed, which no message need be (RFC 7692, section 6)
+	keeps   bool // it takes its context over even where it has promised not to
+	forgets bool // it never refers to earlier messages, which it need not (RFC 7692, section 7.1.1)
+	swaps   bool // it takes server_no_context_takeover for client_no_context_takeover, and the latter for the former
+	noEmpty bool // it breaks down over messages of no bytes when it takes its context over
+	short   int  // messages of fewer bytes it compresses each for itself, even with context takeover
+	least   int  // bytes that a message of its client has at least when it is compressed, which no message need be (RFC 7692, section 6)
 }
 
 // never is the deflatePeer.least of a client that only inflates.

@@ -9,7 +9,7 @@
 // go_peers_test.go and, for the proxies, proxy_daemons_test.go. cases_test.go has
 // what each peer must show, echo_test.go our two ends, harness_test.go the handling
 // of child processes. The peers' own programs lie in testdata, one directory for each
-// language.
+// language or library.
 //
 // proxy_test.go says what proxies must pass on and when they drop a connection,
 // proxy_daemons_test.go how each is run. Their configuration files in

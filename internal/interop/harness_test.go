@@ -6,12 +6,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -20,15 +22,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// programs is the directory of those that are built.
+var programs string
+
 // TestMain has the parallel tests run all at once: they do nothing but wait for timers.
+// In the end it removes the programs.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "100")
+	dir, err := os.MkdirTemp("", "websocket-interop-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	programs = dir
 	code := m.Run()
+	os.RemoveAll(dir)
 	if code == 0 && *writeMatrix {
 		if err := saveMatrix(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
+			log.Fatal(err)
 		}
 	}
 	os.Exit(code)
@@ -56,6 +67,32 @@ func demand(t *testing.T, needs []need) {
 		}
 		t.Skip(msg)
 	}
+}
+
+// built is a peer's own program that has to be compiled, once for all tests. It returns the program.
+type built func() (string, error)
+
+// build has a shell run a command that writes the program to $program.
+func build(command string) built {
+	return sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp(programs, "")
+		if err != nil {
+			return "", err
+		}
+		file := filepath.Join(dir, "program")
+		cmd := exec.Command("sh", "-c", command)
+		cmd.Env = append(os.Environ(), "program="+file)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%s: %w\n%s", command, err, out)
+		}
+		return file, nil
+	})
+}
+
+func (b built) path(t *testing.T) string {
+	file, err := b()
+	require.NoError(t, err)
+	return file
 }
 
 // child is a program in a process group of its own, killed with the test.
