@@ -313,6 +313,11 @@ func talkThrough(ctx context.Context, t *testing.T, b *backend, d websocket.Dial
 			require.Equal(t, http.StatusForbidden, resp.StatusCode)
 			b.nextRequest(ctx, t)
 		}
+		c, _, err := d.DialContext(ctx, base+"/meet?allow=*.example", http.Header{"Origin": {"https://elsewhere.example"}})
+		require.NoError(t, err)
+		c.Close()
+		b.nextRequest(ctx, t)
+		require.Equal(t, "1006", closing(b.waitEnd(ctx, t, "meet")))
 	})
 }
 
