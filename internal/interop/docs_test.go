@@ -21,7 +21,7 @@ func TestProxiesPage(t *testing.T) {
 		}
 	}
 	var files []string
-	for _, name := range []string{"nginx.conf", "apache.conf", "apache-wstunnel.conf", "lighttpd.conf", "haproxy.cfg", "Caddyfile"} {
+	for _, name := range []string{"nginx.conf", "apache.conf", "apache-wstunnel.conf", "lighttpd.conf", "haproxy.cfg", "varnish.vcl", "h2o.conf", "Caddyfile"} {
 		file, err := os.ReadFile("testdata/proxies/" + name)
 		require.NoError(t, err)
 		files = append(files, string(file))

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,7 +23,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var needApache = []need{{"apache2", "apt-get install apache2"}}
+var (
+	needApache   = []need{{"apache2", "apt-get install apache2"}}
+	needLighttpd = []need{{"lighttpd", "apt-get install lighttpd lighttpd-mod-openssl"}}
+	needNghttpx  = []need{{"nghttpx", "apt-get install nghttp2-proxy"}}
+	needStunnel  = []need{{"stunnel4", "apt-get install stunnel4"}}
+)
 
 var reverseProxies = []row{
 	{
@@ -52,7 +58,7 @@ var reverseProxies = []row{
 	{
 		name:      "nghttpx",
 		version:   debian("nghttp2-proxy"),
-		needs:     []need{{"nghttpx", "apt-get install nghttp2-proxy"}},
+		needs:     needNghttpx,
 		proxy:     nghttpx,
 		impatient: true,
 		limit:     proxyLimit,
@@ -80,7 +86,7 @@ var reverseProxies = []row{
 	{
 		name:      "lighttpd",
 		version:   debian("lighttpd"),
-		needs:     []need{{"lighttpd", "apt-get install lighttpd lighttpd-mod-openssl"}},
+		needs:     needLighttpd,
 		full:      true,
 		proxy:     lighttpd,
 		impatient: true,
@@ -96,6 +102,61 @@ var reverseProxies = []row{
 		untried: "ws",
 		limit:   proxyLimit,
 	},
+	{
+		name:      "Varnish",
+		version:   debian("varnish"),
+		needs:     []need{{"varnishd", "apt-get install varnish"}, {"gcc", "apt-get install gcc libc6-dev"}},
+		full:      true,
+		proxy:     varnish,
+		untried:   "wss",
+		impatient: true,
+		without:   map[string]int{"return (pipe)": 426, "bereq.http.Upgrade": 426, "bereq.http.Connection": 426},
+		limit:     proxyLimit,
+	},
+	{
+		name:      "h2o",
+		version:   debian("h2o"),
+		needs:     []need{{"h2o", "apt-get install h2o"}},
+		full:      true,
+		proxy:     h2o,
+		impatient: true,
+		without:   map[string]int{"preserve-host": 403, "websocket: ON": 426},
+		limit:     proxyLimit,
+	},
+	{
+		name:    "hitch",
+		version: debian("hitch"),
+		needs:   []need{{"hitch", "apt-get install hitch"}},
+		full:    true,
+		proxy:   hitch,
+		untried: "ws",
+		limit:   proxyLimit,
+	},
+	{
+		name:      "stunnel",
+		version:   debian("stunnel4"),
+		needs:     needStunnel,
+		full:      true,
+		proxy:     stunnel,
+		untried:   "ws",
+		impatient: true,
+		resets:    true,
+		remarks:   "Ends a silent connection by a TCP reset. A read then returns the network's error (syscall.ECONNRESET), not close code 1006.",
+		limit:     proxyLimit,
+	},
+	{
+		name:    "lighttpd, mod_wstunnel",
+		version: debian("lighttpd"),
+		needs:   needLighttpd,
+		full:    true,
+		proxy:   lighttpdTunnel,
+		tunnel:  true,
+		remarks: "Is a WebSocket server for a stream of bytes. Answers with subprotocol binary also if it was not offered, " +
+			"against RFC 6455, section 4.2.2, so it has to be offered. Writes the close code in four digits where section 5.5.1 " +
+			"has a number of two bytes, so a closing handshake ends in \"invalid close code\". Both are lighttpd's fault.",
+		impatient: true,
+		limit:     proxyLimit,
+	},
 }
 
 var (
@@ -104,6 +165,7 @@ var (
 		{"danted", "apt-get install dante-server"},
 		{"/usr/share/doc/libnss-wrapper/copyright", "apt-get install libnss-wrapper"},
 	}
+	needSquid = []need{{"squid", "apt-get install squid"}}
 )
 
 var forwardProxies = []row{
@@ -143,6 +205,55 @@ var forwardProxies = []row{
 		refusal: "no acceptable authentication methods",
 		limit:   proxyLimit,
 	},
+	{
+		name:      "squid",
+		version:   debian("squid"),
+		needs:     needSquid,
+		full:      true,
+		proxy:     squid,
+		forward:   "http",
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:    "squid, Basic",
+		version: debian("squid"),
+		needs:   needSquid,
+		full:    true,
+		proxy:   squid,
+		forward: "http",
+		refusal: "407",
+		limit:   proxyLimit,
+	},
+	{
+		name:      "squid, https_port",
+		version:   debian("squid"),
+		needs:     needSquid,
+		full:      true,
+		proxy:     squid,
+		forward:   "https",
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:      "nghttpx before squid",
+		version:   debian("nghttp2-proxy"),
+		needs:     slices.Concat(needNghttpx, needSquid),
+		full:      true,
+		proxy:     nghttpxBeforeSquid,
+		forward:   "https",
+		impatient: true,
+		limit:     proxyLimit,
+	},
+	{
+		name:    "stunnel before squid",
+		version: debian("stunnel4"),
+		needs:   slices.Concat(needStunnel, needSquid),
+		full:    true,
+		proxy:   stunnelBeforeSquid,
+		forward: "https",
+		limit:   proxyLimit,
+	},
 }
 
 // How the proxies are started. The files of testdata/proxies are written as
@@ -155,7 +266,7 @@ var forwardProxies = []row{
 type site struct {
 	dir        string // for its files
 	addr       string // where it listens
-	tlsAddr    string // where a reverse proxy ends TLS
+	tlsAddr    string // where it ends TLS
 	backend    string // what lies behind a reverse proxy
 	silence    time.Duration
 	askForUser bool   // user and password of a forward proxy's clients
@@ -338,9 +449,16 @@ Include `+conf+`
 	p.run(ctx, t, p.both(), "apache2", "-D", "FOREGROUND", "-f", main)
 }
 
-func lighttpd(ctx context.Context, t *testing.T, p *site) {
+func lighttpd(ctx context.Context, t *testing.T, p *site) { lighttpdBy(ctx, t, p, "lighttpd.conf") }
+
+// lighttpdTunnel is lighttpd with mod_wstunnel.
+func lighttpdTunnel(ctx context.Context, t *testing.T, p *site) {
+	lighttpdBy(ctx, t, p, "lighttpd-wstunnel.conf")
+}
+
+func lighttpdBy(ctx context.Context, t *testing.T, p *site, name string) {
 	cert, key, _ := p.certify(t)
-	conf := p.configure(t, "lighttpd.conf",
+	conf := p.configure(t, name,
 		"server.port = 80", "server.port = "+port(p.addr),
 		`":443"`, `"`+p.tlsAddr+`"`,
 		"/etc/ssl/example.com.pem", cert,
@@ -370,6 +488,45 @@ func caddy(ctx context.Context, t *testing.T, p *site) {
 import `+conf+`
 `)
 	p.run(ctx, t, []string{p.tlsAddr}, "env", "XDG_CONFIG_HOME="+p.dir, "caddy", "run", "--adapter", "caddyfile", "--config", main)
+}
+
+func varnish(ctx context.Context, t *testing.T, p *site) {
+	conf := p.configure(t, "varnish.vcl", `.port = "8080"`, `.port = "`+port(p.backend)+`"`)
+	p.run(ctx, t, []string{p.addr}, "varnishd", "-F", "-j", "none", "-n", p.dir, "-f", conf, "-a", p.addr,
+		"-T", "none", "-s", "malloc,16m", "-p", "pipe_timeout="+p.seconds())
+}
+
+func h2o(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "h2o.conf",
+		"listen: 80\n", "listen: "+port(p.addr)+"\n",
+		"port: 443", "port: "+port(p.tlsAddr),
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"127.0.0.1:8080", p.backend,
+		"timeout: 60000", "timeout: "+p.seconds()+"000")
+	p.run(ctx, t, p.both(), "h2o", "-m", "worker", "-c", conf)
+}
+
+func hitch(ctx context.Context, t *testing.T, p *site) {
+	_, _, both := p.certify(t)
+	conf := p.configure(t, "hitch.conf",
+		"[*]:443", "[127.0.0.1]:"+port(p.tlsAddr),
+		"[127.0.0.1]:8080", "[127.0.0.1]:"+port(p.backend),
+		"/etc/ssl/example.com.pem", both)
+	p.run(ctx, t, []string{p.tlsAddr}, "hitch", "--config="+conf)
+}
+
+func stunnel(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "stunnel.conf",
+		"[app]", "foreground = yes\npid =\n[app]",
+		"accept = 443", "accept = "+p.tlsAddr,
+		"127.0.0.1:8080", p.backend,
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"idle = 60", "idle = "+p.seconds())
+	p.run(ctx, t, []string{p.tlsAddr}, "stunnel4", conf)
 }
 
 func tinyproxy(ctx context.Context, t *testing.T, p *site) {
@@ -404,7 +561,76 @@ func dante(ctx context.Context, t *testing.T, p *site) {
 // hashedPassword is "password", by openssl passwd -6 -salt salt.
 const hashedPassword = "$6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g."
 
+func squid(ctx context.Context, t *testing.T, p *site) {
+	cert, key, _ := p.certify(t)
+	users := "localhost users"
+	asked := "localhost"
+	if p.askForUser {
+		asked = users
+	}
+	passwords := p.file(t, "passwords", "user:"+hashedPassword+"\n")
+	conf := p.configure(t, "squid.conf",
+		"http_port 3128", "http_port "+p.addr,
+		"https_port 3129", "https_port "+p.tlsAddr,
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"/etc/squid/passwords", passwords,
+		users, asked,
+		"60 seconds", p.seconds()+" seconds")
+	main := p.file(t, "main.conf", `
+pid_filename none
+access_log none
+cache_log /dev/stderr
+coredump_dir `+p.dir+`
+pinger_enable off
+include `+conf+`
+`)
+	// It gives up being root, but not before it has read its files; the passwords are read later.
+	require.NoError(t, os.Chmod(p.dir, 0o711))
+	require.NoError(t, os.Chmod(passwords, 0o644))
+	name := "interop" + port(p.addr)
+	t.Cleanup(func() { // it is killed and leaves its shared memory behind
+		left, _ := filepath.Glob("/dev/shm/" + name + "-*")
+		for _, path := range left {
+			os.Remove(path)
+		}
+	})
+	p.run(ctx, t, p.both(), "squid", "-N", "-f", main, "-n", name)
+}
+
+// beforeSquid has p end TLS where a squid without it is behind.
+func (p *site) beforeSquid(ctx context.Context, t *testing.T) {
+	behind := newSite(t, "")
+	squid(ctx, t, behind)
+	p.backend = behind.addr
+}
+
+func nghttpxBeforeSquid(ctx context.Context, t *testing.T, p *site) {
+	p.beforeSquid(ctx, t)
+	cert, key, _ := p.certify(t)
+	conf := p.configure(t, "nghttpx-forward.conf",
+		"*,3129", "127.0.0.1,"+port(p.tlsAddr),
+		"/etc/ssl/example.com.pem", cert,
+		"/etc/ssl/example.com.key", key,
+		"127.0.0.1,3128", "127.0.0.1,"+port(p.backend),
+		"=60s", "="+p.seconds()+"s")
+	p.run(ctx, t, []string{p.tlsAddr}, "nghttpx", "--workers=1", "--errorlog-file=/dev/stderr", "--conf="+conf)
+}
+
+func stunnelBeforeSquid(ctx context.Context, t *testing.T, p *site) {
+	p.beforeSquid(ctx, t)
+	stunnel(ctx, t, p)
+}
+
 // proxyURL is the URL of a forward proxy.
 func (p *site) proxyURL(scheme string, user *url.Userinfo) func(*http.Request) (*url.URL, error) {
-	return http.ProxyURL(&url.URL{Scheme: scheme, Host: p.addr, User: user})
+	return http.ProxyURL(&url.URL{Scheme: scheme, Host: p.forwardAddr(scheme), User: user})
+}
+
+// forwardAddr is where a forward proxy is spoken to with a scheme.
+func (p *site) forwardAddr(scheme string) string {
+	if scheme == "https" {
+		return p.tlsAddr
+	}
+	return p.addr
 }

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +88,7 @@ func (b *backend) nextRequest(ctx context.Context, t *testing.T) *http.Request {
 // TestReverseProxies has our client talk to our server through reverse proxies.
 func TestReverseProxies(t *testing.T) {
 	for _, row := range rows {
-		if row.proxy == nil || row.forward != "" {
+		if row.proxy == nil || row.forward != "" || row.tunnel {
 			continue
 		}
 		t.Run(row.name, func(t *testing.T) {
@@ -128,6 +130,24 @@ func TestForwardProxies(t *testing.T) {
 				_, _, err := d.DialContext(ctx, "ws://127.0.0.1:"+freePort(t), nil)
 				require.ErrorContains(t, err, "websocket: proxy: ")
 			})
+			if row.forward == "https" {
+				t.Run("a certificate that nobody vouches for", func(t *testing.T) {
+					d := d
+					d.ProxyTLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool()}
+					_, _, err := d.DialContext(ctx, "ws://"+b.tap.addr+"/meet", nil)
+					require.ErrorContains(t, err, "websocket: proxy: ")
+					require.ErrorAs(t, err, new(x509.UnknownAuthorityError))
+				})
+				t.Run("the server's configuration", func(t *testing.T) {
+					d := d
+					d.ProxyTLSClientConfig = nil
+					d.TLSClientConfig = &tls.Config{RootCAs: p.roots, ServerName: "elsewhere.example"} // which is not the proxy
+					c, _, err := d.DialContext(ctx, "ws://"+b.tap.addr+"/meet", nil)
+					require.NoError(t, err)
+					c.Close()
+					b.nextRequest(ctx, t)
+				})
+			}
 			if row.refusal == "" {
 				return
 			}
@@ -152,6 +172,94 @@ func TestForwardProxies(t *testing.T) {
 	}
 }
 
+// TestTunnels has our client talk to a server of bytes through proxies that are the WebSocket server for it.
+func TestTunnels(t *testing.T) {
+	for _, row := range rows {
+		if !row.tunnel {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			row.demand(t)
+			ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+			defer cancel()
+			server := listen(t)
+			p := newSite(t, server.Addr().String())
+			row.proxy(ctx, t, p)
+			d := websocket.Dialer{TLSClientConfig: &tls.Config{RootCAs: p.roots}}
+			for scheme, addr := range map[string]string{"ws": p.addr, "wss": p.tlsAddr} {
+				t.Run(scheme, func(t *testing.T) { streamThrough(ctx, t, server, d, scheme+"://"+addr) })
+			}
+			// lighttpd answers that it speaks binary also if nobody asked for it, against RFC 6455, section 4.2.2.
+			_, _, err := d.DialContext(ctx, "ws://"+p.addr, nil)
+			require.ErrorIs(t, err, websocket.ErrBadHandshake)
+			require.ErrorContains(t, err, `subprotocol "binary" was not offered`)
+		})
+	}
+}
+
+// listen returns a TCP server.
+func listen(t *testing.T) *net.TCPListener {
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// openStream opens a WebSocket, as a stream of bytes to the server beyond it, and returns both ends.
+func openStream(ctx context.Context, t *testing.T, server *net.TCPListener, d websocket.Dialer, endpoint string) (*websocket.Conn, *net.TCPConn) {
+	d.Subprotocols = []string{"binary"}
+	d.Options.Compression = &websocket.Compression{}
+	c, _, err := d.DialContext(ctx, endpoint, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	require.Equal(t, "binary", c.Subprotocol())
+	require.Nil(t, c.Negotiated().Compression) // mod_wstunnel has no permessage-deflate
+	deadline, _ := ctx.Deadline()
+	c.SetReadDeadline(deadline)
+	server.SetDeadline(deadline)
+	nc, err := server.AcceptTCP()
+	require.NoError(t, err)
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(deadline)
+	return c, nc
+}
+
+func streamThrough(ctx context.Context, t *testing.T, server *net.TCPListener, d websocket.Dialer, endpoint string) {
+	c, nc := openStream(ctx, t, server, d, endpoint)
+	for _, p := range [][]byte{sevenBytes, longBinary()} {
+		requireSame(t, nc, c.Stream(websocket.BinaryMessage), p)
+		requireSame(t, c.Stream(websocket.BinaryMessage), nc, p)
+	}
+	require.NoError(t, nc.Close())
+	_, _, err := c.ReadMessage()
+	require.Equal(t, "1006", closing(err))
+
+	c, nc = openStream(ctx, t, server, d, endpoint)
+	require.NoError(t, bare(c).Close())
+	_, err = nc.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+
+	c, nc = openStream(ctx, t, server, d, endpoint)
+	// lighttpd's close frame has the four characters 1000 in it, where two bytes are the number (section 5.5.1).
+	require.EqualError(t, c.Shutdown(ctx, websocket.CloseNormalClosure, ""), "websocket: invalid close code")
+	_, err = nc.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+}
+
+// requireSame sends p to dst and reads it from src.
+func requireSame(t *testing.T, src io.Reader, dst io.Writer, p []byte) {
+	written := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(dst, bytes.NewReader(p))
+		written <- err
+	}()
+	got := make([]byte, len(p))
+	_, err := io.ReadFull(src, got)
+	require.NoError(t, err)
+	require.NoError(t, <-written)
+	require.True(t, bytes.Equal(p, got))
+}
+
 // dialer goes through the proxy, and connects to nothing else.
 func (p *site) dialer(row row) websocket.Dialer {
 	var user *url.Userinfo
@@ -159,9 +267,10 @@ func (p *site) dialer(row row) websocket.Dialer {
 		user = url.UserPassword("user", "password")
 	}
 	return websocket.Dialer{
-		Proxy: p.proxyURL(row.forward, user),
+		Proxy:                p.proxyURL(row.forward, user),
+		ProxyTLSClientConfig: &tls.Config{RootCAs: p.roots},
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if addr != p.addr {
+			if addr != p.forwardAddr(row.forward) {
 				return nil, errors.New("not by way of the proxy")
 			}
 			return new(net.Dialer).DialContext(ctx, network, addr)
@@ -204,6 +313,11 @@ func talkThrough(ctx context.Context, t *testing.T, b *backend, d websocket.Dial
 			require.Equal(t, http.StatusForbidden, resp.StatusCode)
 			b.nextRequest(ctx, t)
 		}
+		c, _, err := d.DialContext(ctx, base+"/meet?allow=*.example", http.Header{"Origin": {"https://elsewhere.example"}})
+		require.NoError(t, err)
+		c.Close()
+		b.nextRequest(ctx, t)
+		require.Equal(t, "1006", closing(b.waitEnd(ctx, t, "meet")))
 	})
 }
 
@@ -305,10 +419,14 @@ func meetThrough(ctx context.Context, t *testing.T, b *backend, d websocket.Dial
 
 // bare is the network connection beneath a connection and its TLS.
 func bare(c *websocket.Conn) net.Conn {
-	if nc, ok := c.NetConn().(*tls.Conn); ok {
-		return nc.NetConn()
+	nc := c.NetConn()
+	for {
+		secure, ok := nc.(*tls.Conn)
+		if !ok {
+			return nc
+		}
+		nc = secure.NetConn() // and that may be TLS with a proxy
 	}
-	return c.NetConn()
 }
 
 // TestConfigurationWithout has reverse proxies lack what docs/proxies.md tells people to write.
@@ -344,6 +462,7 @@ const (
 	silence      = 4 * time.Second // that the proxies of TestSilence bear
 	pingInterval = 2 * time.Second // which breaks it in time
 	pings        = 3               // so many take longer than the silence would be borne
+	reset        = "reset"         // by TCP, as the end of a connection
 )
 
 // keepSilent is the server's end of the connections of TestSilence. With ?ping it sends pings.
@@ -373,6 +492,9 @@ func bearSilence(c *websocket.Conn) string {
 		return answer(data)
 	})
 	_, p, err := c.ReadMessage()
+	if errors.Is(err, syscall.ECONNRESET) {
+		return reset
+	}
 	if err != nil {
 		return closing(err)
 	}
@@ -388,7 +510,7 @@ func bearSilence(c *websocket.Conn) string {
 // TestSilence has connections without messages go through proxies that drop the silent ones.
 func TestSilence(t *testing.T) {
 	for _, row := range rows {
-		if !row.impatient {
+		if !row.impatient || row.tunnel {
 			continue
 		}
 		for name, test := range map[string]struct {
@@ -400,6 +522,9 @@ func TestSilence(t *testing.T) {
 			"our server pings": {"?ping=1", 0, "yes", "still there?"},
 			"our client pings": {"", pingInterval, "still there?", "yes"},
 		} {
+			if test.client == "1006" && row.resets {
+				test.client = reset // the server sees 1006: the tap before it passes on no reset
+			}
 			t.Run(row.name+", "+name, func(t *testing.T) {
 				t.Parallel() // it waits nearly all the time
 				row.demand(t)
@@ -409,9 +534,13 @@ func TestSilence(t *testing.T) {
 				p := newSite(t, b.tap.addr)
 				p.silence = silence
 				row.proxy(ctx, t, p)
-				d, base := websocket.Dialer{}, "ws://"+p.addr
-				if row.forward != "" {
+				d := websocket.Dialer{TLSClientConfig: &tls.Config{RootCAs: p.roots}}
+				base := "ws://" + p.addr
+				switch {
+				case row.forward != "":
 					d, base = p.dialer(row), "ws://"+b.tap.addr
+				case row.untried == "ws":
+					base = "wss://" + p.tlsAddr
 				}
 				d.PingInterval = test.interval
 				began := time.Now()
@@ -429,6 +558,54 @@ func TestSilence(t *testing.T) {
 					require.FailNow(t, "the server's end goes on")
 				}
 				// The proxy did it, neither sooner than told nor so much later that it may have been something else.
+				require.Greater(t, seen, silence-time.Second)
+				require.Less(t, seen, patience/2)
+			})
+		}
+	}
+}
+
+// TestSilenceInTunnels is TestSilence for proxies that are the WebSocket server. What is behind them has no pings.
+func TestSilenceInTunnels(t *testing.T) {
+	for _, row := range rows {
+		if !row.impatient || !row.tunnel {
+			continue
+		}
+		for name, interval := range map[string]time.Duration{"nobody pings": 0, "our client pings": pingInterval} {
+			t.Run(row.name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				row.demand(t)
+				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+				defer cancel()
+				server := listen(t)
+				p := newSite(t, server.Addr().String())
+				p.silence = silence
+				row.proxy(ctx, t, p)
+				began := time.Now()
+				c, nc := openStream(ctx, t, server, websocket.Dialer{Options: websocket.Options{PingInterval: interval}}, "ws://"+p.addr)
+				heard := 0
+				c.SetPongHandler(func(string) error {
+					if heard++; heard == pings {
+						return c.WriteMessage(websocket.BinaryMessage, []byte("still there?"))
+					}
+					return nil
+				})
+				read := make(chan error, 1)
+				go func() {
+					_, _, err := c.ReadMessage()
+					read <- err
+				}()
+				if interval > 0 {
+					p := make([]byte, len("still there?"))
+					_, err := io.ReadFull(nc, p)
+					require.NoError(t, err)
+					require.Equal(t, "still there?", string(p))
+				} else {
+					_, err := nc.Read(make([]byte, 1))
+					require.Equal(t, io.EOF, err)
+					require.Equal(t, "1006", closing(<-read))
+				}
+				seen := time.Since(began)
 				require.Greater(t, seen, silence-time.Second)
 				require.Less(t, seen, patience/2)
 			})
