@@ -153,6 +153,8 @@ a server are in [proxies.md](proxies.md).
 		switch {
 		case row.forward != "":
 			kind = "on the way out, " + row.forward
+		case row.tunnel:
+			kind = "a WebSocket server before one of TCP"
 		case row.untried == "ws":
 			kind += ", TLS"
 		case row.untried == "wss":
