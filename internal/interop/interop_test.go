@@ -4,8 +4,12 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http2"
 )
 
 // row is a peer, or a proxy between our two ends.
@@ -42,6 +47,7 @@ type row struct {
 	deflate         *deflatePeer // nil: it does not know permessage-deflate
 
 	forward   string         // the scheme of a forward proxy, "" for a reverse proxy
+	http2     bool           // the reverse proxy takes WebSockets over HTTP/2 (RFC 8441), where it ends TLS
 	tunnel    bool           // the reverse proxy is itself the WebSocket server, for a stream of bytes behind it
 	untried   string         // the scheme, ws or wss, for which the reverse proxy is not set up
 	refusal   string         // what a Dial without user and password fails with, "" if the forward proxy asks for none
@@ -133,6 +139,42 @@ func TestOurselves(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOurselvesOverHTTP2 is TestOurselves over HTTP/2.
+func TestOurselvesOverHTTP2(t *testing.T) {
+	s := newEchoServer(t)
+	secure := startHTTP2(t, s.Config.Handler)
+	transport := &http2.Transport{TLSClientConfig: &tls.Config{RootCAs: rootsOf(secure)}}
+	for path := range loops {
+		for path, d := range map[string]*websocket.Dialer{
+			path:              {Transport: transport},
+			path + compressed: {Transport: transport, Options: websocket.Options{Compression: &websocket.Compression{}}},
+		} {
+			t.Run(path[1:], func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+secure.URL[len("http"):]+path, nil))
+				s.requireEnds(ctx, t, allWell)
+			})
+		}
+	}
+}
+
+// startHTTP2 starts a server that speaks HTTP/2.
+func startHTTP2(t *testing.T, handler http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(handler)
+	s.EnableHTTP2 = true
+	http2.Configure(s.Config)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func rootsOf(s *httptest.Server) *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return roots
 }
 
 // program is a client that takes the URL as its last argument and prints its report.

@@ -49,6 +49,7 @@ var reverseProxies = []row{
 	},
 	{
 		name:      "HAProxy",
+		http2:     true,
 		version:   debian("haproxy"),
 		needs:     []need{{"haproxy", "apt-get install haproxy"}},
 		proxy:     haproxy,
@@ -57,6 +58,7 @@ var reverseProxies = []row{
 	},
 	{
 		name:      "nghttpx",
+		http2:     true,
 		version:   debian("nghttp2-proxy"),
 		needs:     needNghttpx,
 		proxy:     nghttpx,
@@ -85,6 +87,7 @@ var reverseProxies = []row{
 	},
 	{
 		name:      "lighttpd",
+		http2:     true,
 		version:   debian("lighttpd"),
 		needs:     needLighttpd,
 		full:      true,

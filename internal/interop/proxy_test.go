@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http2"
 )
 
 // Proxies between our two ends. proxy_daemons_test.go starts them.
@@ -103,6 +104,10 @@ func TestReverseProxies(t *testing.T) {
 				if scheme != row.untried {
 					t.Run(scheme, func(t *testing.T) { talkThrough(ctx, t, b, d, scheme+"://"+addr) })
 				}
+			}
+			if row.http2 {
+				d.Transport = &http2.Transport{TLSClientConfig: d.TLSClientConfig}
+				t.Run("wss over HTTP/2", func(t *testing.T) { talkThrough(ctx, t, b, d, "wss://"+p.tlsAddr) })
 			}
 		})
 	}
@@ -363,6 +368,9 @@ func meetThrough(ctx context.Context, t *testing.T, b *backend, d websocket.Dial
 	require.Equal(t, e.offer, strings.Join(r.Header.Values("Sec-Websocket-Extensions"), ", "))
 
 	// The client's side.
+	if d.Transport != nil {
+		require.Equal(t, 2, resp.ProtoMajor)
+	}
 	require.Equal(t, "v2.example", resp.Header.Get("Sec-Websocket-Protocol"))
 	require.Equal(t, "v2.example", c.Subprotocol())
 	require.Equal(t, e.answer, strings.Join(resp.Header.Values("Sec-Websocket-Extensions"), ", "))
