@@ -3,19 +3,28 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
 )
 
-// Browsers, as clients with the pages of testdata/browser.
+// Browsers, as clients with the pages of testdata/browser. They tell us besides whom the
+// Upgrader lets in when a real browser says where a page comes from.
 
 var browsers = []row{
 	{
@@ -23,6 +32,7 @@ var browsers = []row{
 		version:       debian("chromium"),
 		needs:         []need{{"chromium", "apt-get install chromium"}},
 		client:        casesPage(startChromium),
+		browser:       &browser{startChromium},
 		deflate:       chromiumDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -34,6 +44,7 @@ var browsers = []row{
 		full:          true,
 		remarks:       "Firefox shows its scripts the name of the extension only.",
 		client:        casesPage(startFirefox),
+		browser:       &browser{startFirefox},
 		deflate:       firefoxDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -47,6 +58,7 @@ var browsers = []row{
 		},
 		full:          true,
 		client:        casesPage(startWebKit),
+		browser:       &browser{startWebKit},
 		deflate:       webKitDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -54,6 +66,11 @@ var browsers = []row{
 }
 
 const browserLimit = 60 * time.Second
+
+// browser is what a row that is a browser has besides the cases.
+type browser struct {
+	start func(t *testing.T, url string) *child // with the page to load
+}
 
 var (
 	noScript  = difference{"", "the API of browsers has no way to do it"}
@@ -157,4 +174,185 @@ func startWebKit(t *testing.T, url string) *child {
 		<-p.exited
 	})
 	return p
+}
+
+// originServer is our server at two origins. At one it has pages only; at the other
+// it has WebSockets, too, and shows whom it lets in.
+type originServer struct {
+	*echoServer // the pages, and what they report
+	addr        string
+	seen        chan pageHandshake
+}
+
+// pageHandshake is the opening handshake of a page as our server sees it.
+type pageHandshake struct {
+	name, origin, host string
+	status             int // of our answer
+}
+
+func newOriginServer(t *testing.T) *originServer {
+	s := &originServer{echoServer: newEchoServer(t), seen: make(chan pageHandshake)}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.Config.Handler)
+	mux.HandleFunc("/open", func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		u := websocket.Upgrader{AllowedOrigins: q["origin"], AllowedHosts: q["host"]}
+		h := pageHandshake{q.Get("case"), r.Header.Get("Origin"), r.Host, http.StatusSwitchingProtocols}
+		c, err := u.Upgrade(statusWriter{w, &h.status}, r, nil)
+		select {
+		case s.seen <- h:
+		case <-t.Context().Done():
+		}
+		if err == nil {
+			defer c.Close()
+			c.ReadMessage() // until the page closes
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	s.addr = server.Listener.Addr().String()
+	return s
+}
+
+// statusWriter notes the status that is written.
+type statusWriter struct {
+	http.ResponseWriter
+	status *int
+}
+
+func (w statusWriter) WriteHeader(status int) {
+	*w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// pageAttempt is that of a page to open a WebSocket.
+type pageAttempt struct {
+	page      string   // where the page is loaded from, as an origin
+	sandboxed bool     // in a frame that makes its origin opaque
+	addr      string   // where it connects to
+	origins   []string // that our server allows
+	hosts     []string // that our server allows
+	host      string   // that our server sees, "" for addr
+	status    int      // of the answer
+}
+
+// requireAttempts has a browser show pages, each in a frame, and looks at their attempts
+// from both ends.
+func (s *originServer) requireAttempts(ctx context.Context, t *testing.T, b *browser, attempts map[string]pageAttempt) {
+	frames := make(url.Values)
+	results, handshakes := make(report), make(map[string]pageHandshake)
+	for name, a := range attempts {
+		endpoint := url.Values{"case": {name}, "origin": a.origins, "host": a.hosts}
+		page := url.Values{"case": {name}, "url": {"ws://" + a.addr + "/open?" + endpoint.Encode()}}
+		frame, origin := "frame", a.page
+		if a.sandboxed {
+			frame, origin = "sandboxed", "null"
+		}
+		frames.Add(frame, a.page+"/origins.html?"+page.Encode())
+		results[name] = "open 1000"
+		if a.status != http.StatusSwitchingProtocols {
+			results[name] = "error 1006"
+		}
+		handshakes[name] = pageHandshake{name, origin, cmp.Or(a.host, a.addr), a.status}
+	}
+
+	p := b.start(t, s.URL+"/origins.html?"+frames.Encode())
+	gotResults, gotHandshakes := make(report), make(map[string]pageHandshake)
+	for len(gotResults) < len(attempts) || len(gotHandshakes) < len(attempts) {
+		select {
+		case r := <-s.reports:
+			maps.Copy(gotResults, r)
+		case h := <-s.seen:
+			gotHandshakes[h.name] = h
+		case <-p.exited:
+			require.FailNow(t, "the browser ended", "%v", p.err)
+		case <-ctx.Done():
+			require.FailNow(t, "pages are missing", "%v, %v", gotResults, gotHandshakes)
+		}
+	}
+	require.Equal(t, handshakes, gotHandshakes)
+	require.Equal(t, results, gotResults)
+}
+
+// TestBrowserOrigins has pages of several origins open WebSockets to our server,
+// directly and through those proxies that have to be told to leave the Host alone.
+func TestBrowserOrigins(t *testing.T) {
+	for _, row := range rows {
+		if row.browser == nil {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			row.demand(t)
+			t.Run("direct", func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+				defer cancel()
+				s := newOriginServer(t)
+				s.requireAttempts(ctx, t, row.browser, s.directly())
+			})
+			for _, proxy := range reverseProxies {
+				for text, status := range proxy.without {
+					if status != http.StatusForbidden {
+						continue
+					}
+					t.Run(proxy.name, func(t *testing.T) {
+						proxy.demand(t)
+						ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+						defer cancel()
+						s := newOriginServer(t)
+						with, without := newSite(t, s.addr), newSite(t, s.addr)
+						without.without = text
+						proxy.proxy(ctx, t, with)
+						proxy.proxy(ctx, t, without)
+						s.requireAttempts(ctx, t, row.browser, s.through(with, without))
+					})
+				}
+			}
+		})
+	}
+}
+
+// directly are attempts to connect to our server with no proxy before it.
+func (s *originServer) directly() map[string]pageAttempt {
+	own := "http://" + s.addr
+	// Browsers look names below localhost up themselves.
+	ownName := "app.localhost:" + port(s.addr)
+	elsewhere := "app.localhost:" + port(s.Listener.Addr().String())
+	attempts := map[string]pageAttempt{
+		"own origin":                {page: own, addr: s.addr, status: 101},
+		"another port":              {page: s.URL, addr: s.addr, status: 403},
+		"another host":              {page: "http://" + ownName, addr: s.addr, status: 403},
+		"opaque origin":             {page: own, sandboxed: true, addr: s.addr, status: 403},
+		"opaque origin, allowed":    {page: own, sandboxed: true, addr: s.addr, origins: []string{s.addr, "null"}, status: 403},
+		"opaque origin, as all are": {page: own, sandboxed: true, addr: s.addr, origins: []string{"*"}, status: 101},
+		"host allowed":              {page: "http://" + ownName, addr: ownName, hosts: []string{"*.localhost:" + port(s.addr)}, status: 101},
+		"host not allowed":          {page: "http://" + ownName, addr: ownName, hosts: []string{s.addr}, status: 403},
+	}
+	for pattern, status := range map[string]int{
+		"http://" + elsewhere:                   101,
+		elsewhere:                               101,
+		"HTTP://" + strings.ToUpper(elsewhere):  101,
+		"http://*.localhost:" + port(elsewhere): 101,
+		"*.localhost:" + port(elsewhere):        101,
+		"*":                                     101,
+		"https://" + elsewhere:                  403,
+		"http://app.localhost":                  403,
+		"http://localhost:" + port(elsewhere):   403,
+		"http://*." + elsewhere:                 403,
+	} {
+		attempts["allowed is "+pattern] = pageAttempt{page: "http://" + elsewhere, addr: s.addr, origins: []string{pattern}, status: status}
+	}
+	return attempts
+}
+
+// through are attempts of pages that are loaded through a proxy, as is the WebSocket:
+// to the browser all is of one origin.
+func (s *originServer) through(with, without *site) map[string]pageAttempt {
+	origin := "http://" + without.addr
+	return map[string]pageAttempt{
+		"as documented":        {page: "http://" + with.addr, addr: with.addr, status: 101},
+		"not told":             {page: origin, addr: without.addr, host: s.addr, status: 403},
+		"not told, but we are": {page: origin, addr: without.addr, host: s.addr, origins: []string{origin}, status: 101},
+	}
 }
