@@ -24,15 +24,17 @@ import (
 )
 
 // Browsers, as clients with the pages of testdata/browser. They tell us besides whom the
-// Upgrader lets in when a real browser says where a page comes from.
+// Upgrader lets in when a real browser says where a page comes from, and what we
+// see of a page that goes away.
 
 var browsers = []row{
 	{
 		name:          "Chromium",
 		version:       debian("chromium"),
 		needs:         []need{{"chromium", "apt-get install chromium"}},
+		remarks:       "When the user goes on to another page, Chromium keeps the one before for the way back, and its connections open: the server's pings are answered, and 1001 comes after ten minutes. The page can close them at pagehide.",
 		client:        casesPage(startChromium),
-		browser:       &browser{startChromium},
+		browser:       &browser{startChromium, staysOpen, "3001 hidden"},
 		deflate:       chromiumDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -42,9 +44,9 @@ var browsers = []row{
 		version:       debian("firefox-esr"),
 		needs:         []need{{"firefox-esr", "apt-get install firefox-esr"}},
 		full:          true,
-		remarks:       "Firefox shows its scripts the name of the extension only.",
+		remarks:       "Firefox shows its scripts the name of the extension only. When a page goes away, it has sent 1001 before the page can close with another code at pagehide.",
 		client:        casesPage(startFirefox),
-		browser:       &browser{startFirefox},
+		browser:       &browser{startFirefox, "1001", "1001"},
 		deflate:       firefoxDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -58,7 +60,7 @@ var browsers = []row{
 		},
 		full:          true,
 		client:        casesPage(startWebKit),
-		browser:       &browser{startWebKit},
+		browser:       &browser{startWebKit, "1001", "3001 hidden"},
 		deflate:       webKitDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -69,8 +71,14 @@ const browserLimit = 60 * time.Second
 
 // browser is what a row that is a browser has besides the cases.
 type browser struct {
-	start func(t *testing.T, url string) *child // with the page to load
+	start  func(t *testing.T, url string) *child // with the page to load
+	left   string                                // the close code when the user goes on to another page, or staysOpen
+	hidden string                                // what we see then of a connection that the page closes at pagehide
 }
+
+// staysOpen is in the place of a close code if the browser keeps the connection with
+// the page, for when the user comes back.
+const staysOpen = ""
 
 var (
 	noScript  = difference{"", "the API of browsers has no way to do it"}
@@ -354,5 +362,51 @@ func (s *originServer) through(with, without *site) map[string]pageAttempt {
 		"as documented":        {page: "http://" + with.addr, addr: with.addr, status: 101},
 		"not told":             {page: origin, addr: without.addr, host: s.addr, status: 403},
 		"not told, but we are": {page: origin, addr: without.addr, host: s.addr, origins: []string{origin}, status: 101},
+	}
+}
+
+// TestBrowserLeaves has pages go away from their connections.
+func TestBrowserLeaves(t *testing.T) {
+	for _, row := range rows {
+		if row.browser == nil {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			row.demand(t)
+			ctx, cancel := context.WithTimeout(t.Context(), row.limit)
+			defer cancel()
+			pages := newEchoServer(t)
+			conns := make(chan *websocket.Conn, 3)
+			mux := http.NewServeMux()
+			mux.Handle("/", pages.Config.Handler)
+			mux.HandleFunc("/open", func(w http.ResponseWriter, r *http.Request) {
+				if c, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
+					conns <- c
+				}
+			})
+			s := httptest.NewServer(mux)
+			t.Cleanup(s.Close)
+			p := row.browser.start(t, s.URL+"/leaving.html?url=ws"+s.URL[len("http"):]+"/open")
+			waitReport(ctx, t, p, pages.reports) // of the next page
+
+			end := func(c *websocket.Conn) string {
+				defer c.Close()
+				deadline, _ := ctx.Deadline()
+				c.SetReadDeadline(deadline)
+				_, _, err := c.ReadMessage()
+				return closing(err)
+			}
+			removed, left, hidden := <-conns, <-conns, <-conns
+			require.Equal(t, "1001 ", end(removed))
+			require.Equal(t, row.browser.hidden, strings.TrimSpace(end(hidden)))
+			if row.browser.left == staysOpen {
+				go end(left) // sees the pong
+				_, err := left.Ping(ctx)
+				require.NoError(t, err)
+				return
+			}
+			code, _, _ := strings.Cut(end(left), " ") // WebKit gives a reason, too
+			require.Equal(t, row.browser.left, code)
+		})
 	}
 }
