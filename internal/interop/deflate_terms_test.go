@@ -23,6 +23,7 @@ type deflatePeer struct {
 	client  func(t *testing.T, s *deflateServer, offers []opening) *child
 	offers  []opening
 	reports bool // in the end it does, the extensions it saw
+	names   bool // it reports their names only, without parameters
 
 	// server starts listening at port; nil: the peer is no server.
 	server  func(t *testing.T, port string) *child

@@ -97,6 +97,7 @@ func (b built) path(t *testing.T) string {
 
 // child is a program in a process group of its own, killed with the test.
 type child struct {
+	pid            int    // of the program and its group
 	stdout, stderr string // files with its output
 	exited         chan struct{}
 	err            error // how it exited, valid once exited is closed
@@ -116,12 +117,13 @@ func start(t *testing.T, name string, args ...string) *child {
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())
+	p.pid = cmd.Process.Pid
 	go func() {
 		p.err = cmd.Wait()
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		syscall.Kill(-p.pid, syscall.SIGKILL)
 		<-p.exited
 		if t.Failed() {
 			out, _ := os.ReadFile(p.stdout)

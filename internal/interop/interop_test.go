@@ -38,6 +38,8 @@ type row struct {
 	server func(t *testing.T, port string) *child
 	// proxy starts listening where p says; nil: the row is no proxy.
 	proxy func(ctx context.Context, t *testing.T, p *site)
+	// browser is for the tests of pages; nil: the row is no browser.
+	browser *browser
 
 	limit time.Duration // of the client against one endpoint, of the server, and of the proxy
 
