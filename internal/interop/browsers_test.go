@@ -5,6 +5,7 @@ package interop
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,7 +35,7 @@ var browsers = []row{
 		needs:         []need{{"chromium", "apt-get install chromium"}},
 		remarks:       "When the user goes on to another page, Chromium keeps the one before for the way back, and its connections open: the server's pings are answered, and 1001 comes after ten minutes. The page can close them at pagehide.",
 		client:        casesPage(startChromium),
-		browser:       &browser{startChromium, staysOpen, "3001 hidden"},
+		browser:       &browser{startChromium, startSecureChromium, staysOpen, "3001 hidden"},
 		deflate:       chromiumDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -46,7 +47,7 @@ var browsers = []row{
 		full:          true,
 		remarks:       "Firefox shows its scripts the name of the extension only. When a page goes away, it has sent 1001 before the page can close with another code at pagehide.",
 		client:        casesPage(startFirefox),
-		browser:       &browser{startFirefox, "1001", "1001"},
+		browser:       &browser{startFirefox, startSecureFirefox, "1001", "1001"},
 		deflate:       firefoxDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -60,7 +61,7 @@ var browsers = []row{
 		},
 		full:          true,
 		client:        casesPage(startWebKit),
-		browser:       &browser{startWebKit, "1001", "3001 hidden"},
+		browser:       &browser{startWebKit, nil, "1001", "3001 hidden"},
 		deflate:       webKitDeflate,
 		limit:         browserLimit,
 		clientDiffers: noScripts,
@@ -71,9 +72,12 @@ const browserLimit = 60 * time.Second
 
 // browser is what a row that is a browser has besides the cases.
 type browser struct {
-	start  func(t *testing.T, url string) *child // with the page to load
-	left   string                                // the close code when the user goes on to another page, or staysOpen
-	hidden string                                // what we see then of a connection that the page closes at pagehide
+	start func(t *testing.T, url string) *child // with the page to load
+
+	// secure is start for a server that has this certificate; nil if it has WebSockets over HTTP/1.1 only.
+	secure func(t *testing.T, url string, cert *x509.Certificate) *child
+	left   string // the close code when the user goes on to another page, or staysOpen
+	hidden string // what we see then of a connection that the page closes at pagehide
 }
 
 // staysOpen is in the place of a close code if the browser keeps the connection with
@@ -153,17 +157,25 @@ func echoPage(start func(*testing.T, string) *child) func(*testing.T, *deflateSe
 	}
 }
 
-func startChromium(t *testing.T, url string) *child {
-	return start(t, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--user-data-dir="+emptyDir(t), url)
+func startChromium(t *testing.T, url string) *child { return chromium(t, url) }
+
+// chromium starts Chromium with further arguments.
+func chromium(t *testing.T, args ...string) *child {
+	return start(t, "chromium", append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + emptyDir(t)}, args...)...)
 }
 
-func startFirefox(t *testing.T, url string) *child {
+func startFirefox(t *testing.T, url string) *child { return firefox(t, url, nil) }
+
+// firefox starts Firefox with further files in its profile.
+func firefox(t *testing.T, url string, files map[string]string) *child {
 	dir := emptyDir(t)
 	prefs, err := os.ReadFile("testdata/firefox/user.js")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "user.js"), prefs, 0o600))
+	for name, content := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
 	return start(t, "env", "HOME="+dir, "MOZ_CRASHREPORTER_DISABLE=1",
 		"firefox-esr", "--headless", "--no-remote", "--profile", dir, url)
 }

@@ -48,14 +48,15 @@ type row struct {
 	fragmentsDiffer differences  // where its client is not, if our server sends fragments, as /stream does
 	deflate         *deflatePeer // nil: it does not know permessage-deflate
 
-	forward   string         // the scheme of a forward proxy, "" for a reverse proxy
-	http2     bool           // the reverse proxy takes WebSockets over HTTP/2 (RFC 8441), where it ends TLS
-	tunnel    bool           // the reverse proxy is itself the WebSocket server, for a stream of bytes behind it
-	untried   string         // the scheme, ws or wss, for which the reverse proxy is not set up
-	refusal   string         // what a Dial without user and password fails with, "" if the forward proxy asks for none
-	impatient bool           // it drops silent connections
-	resets    bool           // it does so by a TCP reset, which is seen in place of 1006
-	without   map[string]int // the status that clients get when lines with this text are left out of its configuration
+	forward   string                 // the scheme of a forward proxy, "" for a reverse proxy
+	http2     bool                   // the reverse proxy takes WebSockets over HTTP/2 (RFC 8441), where it ends TLS
+	cameBy2   func(http.Header) bool // what the proxy adds tells that a request came to it over HTTP/2; nil if nothing does
+	tunnel    bool                   // the reverse proxy is itself the WebSocket server, for a stream of bytes behind it
+	untried   string                 // the scheme, ws or wss, for which the reverse proxy is not set up
+	refusal   string                 // what a Dial without user and password fails with, "" if the forward proxy asks for none
+	impatient bool                   // it drops silent connections
+	resets    bool                   // it does so by a TCP reset, which is seen in place of 1006
+	without   map[string]int         // the status that clients get when lines with this text are left out of its configuration
 }
 
 // rows is the table.

@@ -50,6 +50,7 @@ var reverseProxies = []row{
 	{
 		name:      "HAProxy",
 		http2:     true,
+		cameBy2:   hasVersion2,
 		version:   debian("haproxy"),
 		needs:     []need{{"haproxy", "apt-get install haproxy"}},
 		proxy:     haproxy,
@@ -59,6 +60,7 @@ var reverseProxies = []row{
 	{
 		name:      "nghttpx",
 		http2:     true,
+		cameBy2:   hasVia2,
 		version:   debian("nghttp2-proxy"),
 		needs:     needNghttpx,
 		proxy:     nghttpx,
@@ -299,6 +301,13 @@ func newSite(t *testing.T, backend string) *site {
 	return p
 }
 
+// leaf is the certificate.
+func (p *site) leaf(t *testing.T) *x509.Certificate {
+	cert, err := x509.ParseCertificate(p.certificate.Certificate[0])
+	require.NoError(t, err)
+	return cert
+}
+
 // port returns the port of an address.
 func port(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
@@ -402,7 +411,8 @@ func haproxy(ctx context.Context, t *testing.T, p *site) {
 		"bind :443 ", "bind "+p.tlsAddr+" ",
 		"/etc/ssl/example.com.pem", both,
 		"127.0.0.1:8080", p.backend,
-		"tunnel 60s", "tunnel "+p.seconds()+"s")
+		"tunnel 60s", "tunnel "+p.seconds()+"s",
+		"    default_backend app\n", "    http-request set-header X-Interop-HTTP %[req.ver]\n    default_backend app\n")
 	p.run(ctx, t, p.both(), "haproxy", "-db", "-f", conf)
 }
 
