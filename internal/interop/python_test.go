@@ -37,12 +37,13 @@ var pythons = []row{
 		client:  pythonClient("tornado"),
 		server:  pythonServer("tornado"),
 		deflate: tornadoDeflate,
+		remarks: "It does not see parameters without a value, and so both its ends take their context over in spite of server_no_context_takeover and client_no_context_takeover, against RFC 7692, sections 7.1.1.1 and 7.1.1.2. We can inflate that.",
 		limit:   limit,
 		clientDiffers: differences{
-			"fragmented": {"", "Tornado has no means to send a message in fragments."},
+			"fragmented": {"", "its API has no way to do it"},
 		},
 		serverDiffers: differences{
-			"client close": {"3001 ", "Tornado answers a close with its code alone, which RFC 6455 leaves open: by section 5.5.1 it is the code that an end typically echoes."},
+			"client close": {"3001 ", "it answers a close, as its client does, with the code alone, which RFC 6455, section 5.5.1, leaves to it"},
 		},
 	},
 	{
@@ -55,11 +56,11 @@ var pythons = []row{
 		deflate: aiohttpDeflate,
 		limit:   limit,
 		clientDiffers: differences{
-			"fragmented":   {"", "aiohttp has no means to send a message in fragments."},
-			"client close": {"3001", "aiohttp keeps the reason in the server's answer to itself."},
+			"fragmented":   {"", "its API has no way to do it"},
+			"client close": {"3001", "it tells its program the code of the server's answer, not the reason"},
 		},
 		serverDiffers: differences{
-			"client close": {"1000 ", "aiohttp answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1)."},
+			"client close": {"1000 ", "it answers any close, as its client does, with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1)"},
 		},
 	},
 	{
@@ -73,9 +74,10 @@ var pythons = []row{
 		client:  pythonClient("autobahn"),
 		server:  pythonServer("autobahn"),
 		deflate: autobahnDeflate,
+		remarks: "It does not have windows of 8 bits, which RFC 7692, section 7.1.2, allows: its server refuses a client that has ClientMaxWindowBits of 8, with status 400.",
 		limit:   limit,
 		serverDiffers: differences{
-			"client close": {"1000 ", "Autobahn answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1), unless it is told echoCloseCodeReason."},
+			"client close": {"1000 ", "it answers any close, as its client does, with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1), unless it is set up with echoCloseCodeReason"},
 		},
 	},
 	{
@@ -88,10 +90,11 @@ var pythons = []row{
 		full:    true,
 		server:  pythonServer("hypercorn"),
 		deflate: hypercornDeflate,
+		remarks: "It declines permessage-deflate to a client that has ClientMaxWindowBits of 8.",
 		limit:   limit,
 		serverDiffers: differences{
-			"server ping": {"", "An ASGI application has no means to send a ping."},
-			"kill":        {"", "An ASGI application has no means to drop the connection."},
+			"server ping": {"", "ASGI has no way to do it"},
+			"kill":        {"", "ASGI has no way to do it"},
 		},
 	},
 	{
@@ -100,6 +103,7 @@ var pythons = []row{
 		needs:   []need{needPython("websocket/__init__.py", "python3-websocket")},
 		full:    true,
 		client:  pythonClient("websocket"),
+		remarks: "It does not know permessage-deflate. It answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1).",
 		limit:   limit,
 	},
 }

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from twisted.internet import asyncioreactor
 
 loop = asyncio.new_event_loop()
-asyncioreactor.install(loop)
+asyncioreactor.install(loop)  # before anything takes the default reactor
 
 import cases
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
