@@ -22,7 +22,7 @@ var perlAndRuby = []row{
 		limit:   limit,
 	},
 	{
-		name:    "faye for Ruby",
+		name:    "faye-websocket for Ruby",
 		version: debian("ruby-faye-websocket"),
 		needs: []need{
 			{ruby, "apt-get install ruby"},
