@@ -27,7 +27,7 @@ var perlAndRuby = []row{
 		needs: []need{
 			{ruby, "apt-get install ruby"},
 			{"/usr/lib/ruby/vendor_ruby/faye/websocket.rb", "apt-get install ruby-faye-websocket"},
-			{"/usr/share/doc/ruby-eventmachine", "apt-get install ruby-eventmachine"},
+			{"/usr/lib/ruby/vendor_ruby/eventmachine.rb", "apt-get install ruby-eventmachine"},
 		},
 		full:    true,
 		client:  program(ruby, "testdata/ruby/client.rb"),
