@@ -6,15 +6,37 @@ import (
 	"time"
 )
 
-// Perl and Ruby.
+// Perl and Ruby. Debian's packages go with Debian's interpreters.
+
+const ruby = "/usr/bin/ruby"
 
 var perlAndRuby = []row{
 	{
 		name:    "Mojolicious",
 		version: debian("libmojolicious-perl"),
 		needs:   []need{{"/usr/share/perl5/Mojolicious.pm", "apt-get install libmojolicious-perl"}},
+		client:  program("perl", "testdata/perl/client.pl"),
+		server:  daemon("perl", "testdata/perl/server.pl"),
 		deflate: mojoliciousDeflate,
+		remarks: "It overlooks the parameters of permessage-deflate, against RFC 7692, section 7.1, and takes its context over in a window of 15 bits. We can inflate that, but a client that has ServerMaxWindowBits of less than 15 gets no answer to it and fails. A program must raise max_websocket_size for messages of more than 256 KiB.",
 		limit:   limit,
+	},
+	{
+		name:    "faye-websocket for Ruby",
+		version: debian("ruby-faye-websocket"),
+		needs: []need{
+			{ruby, "apt-get install ruby"},
+			{"/usr/lib/ruby/vendor_ruby/faye/websocket.rb", "apt-get install ruby-faye-websocket"},
+			{"/usr/lib/ruby/vendor_ruby/eventmachine.rb", "apt-get install ruby-eventmachine"},
+		},
+		full:    true,
+		client:  program(ruby, "testdata/ruby/client.rb"),
+		server:  daemon(ruby, "testdata/ruby/server.rb"),
+		remarks: "The server is websocket-driver, on which faye is made. For permessage-deflate it needs the gem of that name, which Debian does not have.",
+		limit:   limit,
+		clientDiffers: differences{
+			"fragmented": {"", "its API has no way to do it"},
+		},
 	},
 }
 
@@ -25,7 +47,7 @@ var perlAndRuby = []row{
 var mojoliciousDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	keeps:  true,
-	client: echoClient("perl", "testdata/perl/deflate.pl"),
+	client: echoClient("perl", "testdata/perl/client.pl"),
 	offers: []opening{
 		{ours: nil, theirs: `"permessage-deflate"`, offer: pmd, answer: pmd + snt + cnt},
 		{ours: &compression{}, theirs: `"permessage-deflate"`, offer: pmd, answer: pmd + smw + "=12"},

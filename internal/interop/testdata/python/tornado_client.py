@@ -1,0 +1,44 @@
+"""Tornado as the client. Terms are its compression_options."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import cases
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+
+class Connection:
+    def __init__(self, ws):
+        self.ws = ws
+        self.subprotocol = ws.selected_subprotocol
+        self.receive = ws.read_message
+
+    async def send(self, data):
+        await self.ws.write_message(data, binary=isinstance(data, bytes))
+
+    async def ping(self):
+        pong = asyncio.Event()
+        self.ws.on_pong = lambda _: pong.set()
+        self.ws.ping("are you there")
+        await pong.wait()
+
+    async def close(self, code, reason):
+        self.ws.close(code, reason)
+        return await self.closed()
+
+    async def closed(self):
+        while await self.receive() is not None:
+            pass
+        return self.ws.close_code or 1006, self.ws.close_reason or ""
+
+
+@asynccontextmanager
+async def connect(url, headers=None, subprotocols=None, terms={}):
+    request = HTTPRequest(url, headers=headers)
+    ws = await websocket_connect(request, subprotocols=subprotocols or None, compression_options=terms, max_message_size=cases.LIMIT)
+    yield Connection(ws)
+    ws.close()
+
+
+asyncio.run(cases.main(connect))
