@@ -45,7 +45,7 @@
 // for as the second of two.
 //
 // For permessage-deflate the servers need not know these, but may be told their
-// terms by a query, ?deflate=JSON. The clients are echoes too, named deflate:
-// they are run with the URL and a list of terms in JSON, and visit the URL with
+// terms by a query, ?deflate=JSON. The clients are echoes too, by programs of their own or
+// by the same: they are run with the URL and a list of terms in JSON, and visit the URL with
 // "?case=0", "?case=1" and so on, one after the other until each is closed.
 package interop
