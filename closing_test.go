@@ -194,9 +194,10 @@ func TestClose(t *testing.T) {
 				soon(func() error { return c.WriteMessage(BinaryMessage, large) }),
 				soon(func() error { return c.WriteControl(PingMessage, nil, time.Time{}) }),
 				soon(func() error { return c.WritePreparedMessage(pm) }),
-				soon(func() error { return c.Shutdown(context.Background(), 0, "") }),
 				soon(func() error { _, err := c.Ping(context.Background()); return err }),
 			}
+			synctest.Wait() // lest one of them come after Shutdown, whose close frame is its end
+			writes = append(writes, soon(func() error { return c.Shutdown(context.Background(), 0, "") }))
 			synctest.Wait()
 			require.NoError(t, c.Close())
 			for _, read := range reads {
