@@ -409,13 +409,28 @@ type requestBody struct {
 	taken    int64         // by the client, which alone uses this
 	over     chan struct{} // closed when it knows that there are no more
 	once     sync.Once     // of that
+	done     chan struct{} // closed when it is through with the body
+	onceDone sync.Once     // of that
+}
+
+// A responseBody is what the server sends.
+type responseBody struct {
+	io.ReadCloser
+	ended atomic.Bool // all of it was read
+}
+
+func (b *responseBody) Read(p []byte) (n int, err error) {
+	if n, err = b.ReadCloser.Read(p); err == io.EOF {
+		b.ended.Store(true)
+	}
+	return n, err
 }
 
 // newRequestOutlet returns an outlet and the body of the request that it sends by. cancel
 // cancels the context of the request.
 func newRequestOutlet(cancel context.CancelFunc) *requestOutlet {
 	r, w := io.Pipe()
-	return &requestOutlet{&requestBody{PipeReader: r, over: make(chan struct{})}, w, cancel}
+	return &requestOutlet{&requestBody{PipeReader: r, over: make(chan struct{}), done: make(chan struct{})}, w, cancel}
 }
 
 func (b *requestBody) Read(p []byte) (n int, err error) {
@@ -431,6 +446,7 @@ func (b *requestBody) Read(p []byte) (n int, err error) {
 // Close is called by the HTTP client, when the stream is over.
 func (b *requestBody) Close() error {
 	b.once.Do(func() { close(b.over) })
+	b.onceDone.Do(func() { close(b.done) })
 	return b.PipeReader.Close()
 }
 
@@ -450,15 +466,26 @@ func (o *requestOutlet) closeWrite() error { return o.pipe.Close() }
 func (o *requestOutlet) abort() { o.cancel() }
 
 // close closes in, which resets a stream that has not ended both ways. What was
-// written goes first, if it goes within a second.
+// written goes first, if it goes within a second, and so does the end of our direction
+// if the server has ended its own: then nothing is left to reset.
 func (o *requestOutlet) close(in io.Closer) {
 	_ = o.pipe.Close() // never fails
 	all := o.body.sent.Load() == o.body.accepted.Load()
+	answer, ok := in.(*responseBody)
+	ended := ok && answer.ended.Load()
 	go func() { // the HTTP client may have to wait for the network
-		if !all {
+		patience := time.NewTimer(closePatience)
+		defer patience.Stop()
+		switch {
+		case ended:
+			select {
+			case <-o.body.done:
+			case <-patience.C:
+			}
+		case !all:
 			select {
 			case <-o.body.over:
-			case <-time.After(closePatience):
+			case <-patience.C:
 			}
 		}
 		_ = in.Close() // nobody is there to be told
