@@ -163,7 +163,11 @@ func testClient(t *testing.T, config endpoint.Config, play conformance.Config) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	defer server.Close()
-	client := endpoint.Client{Config: config, URL: "ws://" + ln.Addr().String(), Agent: play.Agent, Log: log.New(t.Output(), "", 0)}
+	scheme := "ws"
+	if config.TLS != nil {
+		scheme = "wss"
+	}
+	client := endpoint.Client{Config: config, URL: scheme + "://" + ln.Addr().String(), Agent: play.Agent, Log: log.New(t.Output(), "", 0)}
 	require.NoError(t, client.Run(t.Context()))
 	server.Close()
 	require.NoError(t, <-served)
