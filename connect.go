@@ -43,6 +43,7 @@ type exchange struct {
 	changed chan struct{} // closed when waiting fetches have to look again; nil if none waits
 	fetched *fetch        // what the next read gets, nil for nothing
 	readBy  time.Time     // read deadline, zero for none
+	more    bool          // the last read got all that it had room for, and more may lie there
 
 	direct  int         // reads that wait in in itself
 	cut     *time.Timer // ends the stream under them at the deadline, which came after them
@@ -74,9 +75,15 @@ type outlet interface {
 type fetch struct {
 	done chan struct{}
 	lent *buffer // rest is a part of it
-	rest []byte  // what came and was not handed out; valid, as is err, once done is closed
+	rest []byte  // what came and was not handed out; valid, as are err and full, once done is closed
 	err  error
+	full bool // it got all that it had room for
+	used bool // a part of it was handed out
 }
+
+// restTime is how long a read waits although it is called off, if it is for what seems to
+// be there already: the rest of a message, without which the connection would fail.
+const restTime = 100 * time.Millisecond
 
 func newExchange(in io.ReadCloser, out outlet, local, remote net.Addr) *exchange {
 	return &exchange{in: in, out: out, local: local, remote: remote, ended: make(chan struct{})}
@@ -105,23 +112,29 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 	}
 	for {
 		x.mu.Lock()
-		f := x.fetched
+		f, deadline := x.fetched, x.readBy
+		expired := !deadline.IsZero() && !time.Now().Before(deadline)
 		switch {
 		case x.closed:
 			x.mu.Unlock()
 			return 0, net.ErrClosed
-		case !x.readBy.IsZero() && !time.Now().Before(x.readBy):
+		case f != nil && f.used:
+		case expired && !x.more:
 			x.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
-		case f == nil && x.wary == 0 && x.readBy.IsZero():
+		case f == nil && x.wary == 0 && deadline.IsZero():
 			return x.readDirect(p)
 		case f == nil:
 			f = x.fetch(len(p))
 		}
+		if expired {
+			x.more = false
+			deadline = time.Now().Add(restTime)
+		}
 		if x.changed == nil {
 			x.changed = make(chan struct{})
 		}
-		changed, deadline := x.changed, x.readBy
+		changed := x.changed
 		x.mu.Unlock()
 		select {
 		case <-f.done:
@@ -138,6 +151,8 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 		if len(f.rest) > 0 {
 			n = copy(p, f.rest)
 			f.rest = f.rest[n:]
+			f.used = true
+			x.more = len(f.rest) == 0 && f.full
 		}
 		if n == 0 {
 			err = f.err // and it stays
@@ -180,6 +195,7 @@ func (x *exchange) readDirect(p []byte) (n int, err error) {
 	n, err = x.in.Read(p)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.more = n == len(p)
 	x.direct--
 	if x.direct == 0 && x.cut != nil {
 		x.cut.Stop()
@@ -195,13 +211,14 @@ func (x *exchange) readDirect(p []byte) (n int, err error) {
 	return n, err
 }
 
-// fetch begins to read up to n bytes. The caller has mu.
+// fetch begins to read n bytes or a few more. The caller has mu.
 func (x *exchange) fetch(n int) *fetch {
 	f := &fetch{done: make(chan struct{}), lent: borrowBuffer(n)}
 	x.fetched = f
 	x.users.Go(func() {
-		n, err := x.in.Read(f.lent.b[:n])
-		f.rest, f.err = f.lent.b[:n], err
+		room := f.lent.b[:cap(f.lent.b)]
+		n, err := x.in.Read(room)
+		f.rest, f.err, f.full = room[:n], err, n == len(room)
 		close(f.done)
 	})
 	return f

@@ -65,7 +65,10 @@ func newMemStream(t testing.TB, server bool) *memStream {
 		write.CloseWithError(errReset)
 		out.body.Close()
 	})
-	t.Cleanup(func() { s.x.Close() })
+	t.Cleanup(func() {
+		s.x.Close()
+		<-s.reset
+	})
 	return s
 }
 
@@ -216,8 +219,65 @@ func (b *endsWith) Close() error { return nil }
 
 func (b *endsWith) Read(p []byte) (n int, err error) {
 	n = copy(p, b.words)
-	b.words = b.words[n:]
-	return n, io.EOF
+	if b.words = b.words[n:]; b.words == "" {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Of a message that lies before us to its end, a read that is called off gets the rest,
+// if what came before filled the memory for it.
+func TestExchangeReadsTheRestOfAMessage(t *testing.T) {
+	for name, wary := range map[string]bool{"read by a fetch": true, "read directly": false} {
+		t.Run(name, func(t *testing.T) {
+			inStreams(t, func(t *testing.T, s *memStream) {
+				if wary {
+					s.x.foresee(true)
+				}
+				big := strings.Repeat("x", 1<<minBuffer)
+				sent := soon(func() error {
+					_, err := io.WriteString(s.write, big+"rest")
+					return err
+				})
+				r := s.readSoon(len(big))
+				require.Equal(t, done{len(big), nil}, <-r)
+				s.x.SetReadDeadline(longAgo)
+				require.Equal(t, done{4, nil}, <-s.readSoon(10))
+				require.NoError(t, <-sent)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+
+				s.x.SetReadDeadline(time.Now().Add(time.Hour))
+				sent = soon(func() error {
+					_, err := io.WriteString(s.write, "hello")
+					return err
+				})
+				require.Equal(t, done{2, nil}, <-s.readSoon(2))
+				s.x.SetReadDeadline(longAgo)
+				require.Equal(t, done{3, nil}, <-s.readSoon(10), "it came together with the first")
+				require.NoError(t, <-sent)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			})
+		})
+	}
+	t.Run("that is not there", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			s.x.foresee(true)
+			big := strings.Repeat("x", 1<<minBuffer)
+			r := s.readSoon(len(big))
+			s.send(t, big)
+			require.Equal(t, done{len(big), nil}, <-r)
+			s.x.SetReadDeadline(longAgo)
+			before := time.Now()
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			require.Equal(t, restTime, time.Since(before))
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			require.Equal(t, restTime, time.Since(before), "once")
+			s.x.SetReadDeadline(time.Time{})
+			r = s.readSoon(10)
+			s.send(t, "rest")
+			require.Equal(t, done{4, nil}, <-r)
+		})
+	})
 }
 
 // Reads at the same time share what comes, and nothing gets lost.
@@ -323,11 +383,10 @@ func TestExchangeWriteDeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inStreams(t, func(t *testing.T, s *memStream) {
 				require.NoError(t, s.x.SetWriteDeadline(time.Now().Add(time.Second)))
-				a, b := s.writeSoon("a"), s.writeSoon("b")
+				w := s.writeSoon("a")
 				synctest.Wait()
 				set(s.x)
-				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-a)
-				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-b)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-w)
 				<-s.reset
 				require.NoError(t, s.x.SetWriteDeadline(time.Time{}))
 				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.writeSoon("c"), "the stream is over")
