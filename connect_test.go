@@ -536,7 +536,7 @@ func TestClientExchangeClose(t *testing.T) {
 			synctest.Wait()
 			require.NoError(t, s.x.Close())
 			require.True(t, isReset(s), "at once, for the server has not ended its side")
-			require.ErrorIs(t, <-read, io.EOF)
+			require.Error(t, <-read) // io.EOF, unless the reset was faster
 		})
 	})
 	t.Run("something is with the HTTP client", func(t *testing.T) {

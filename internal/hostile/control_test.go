@@ -92,7 +92,7 @@ func TestMaskedWrongly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachTarget(t, func(t *testing.T, g target) {
 				v := g.open(t)
-				if g.door == throughDial {
+				if g.door .client() {
 					v.SendRaw(f.Masked())
 				} else {
 					v.SendRaw(f.Unmasked())
@@ -148,7 +148,7 @@ func TestDataAfterClose(t *testing.T) {
 // leave ends the connection behind the closing handshake. The server does so first, and a client waits for it (RFC 6455, section 7.1.1).
 func (v *victim) leave() {
 	v.t.Helper()
-	if v.door == throughDial {
+	if v.door .client() {
 		require.NoError(v.t, v.Conn.(*net.TCPConn).CloseWrite())
 	}
 	v.ExpectEnd()

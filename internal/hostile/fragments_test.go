@@ -171,7 +171,7 @@ func TestEndOfInputWithinMessage(t *testing.T) {
 
 // encode is what the attacker of a target sends for a frame.
 func (g target) encode(f wstest.Frame) []byte {
-	if g.door == throughDial {
+	if g.door .client() {
 		return f.Unmasked()
 	}
 	return f.Masked()

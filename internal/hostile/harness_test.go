@@ -90,7 +90,16 @@ const (
 	throughNetHTTP door = "Upgrade"     // a server behind net/http
 	throughConn    door = "UpgradeConn" // a server on a bare connection
 	throughDial    door = "Dial"        // a client
+
+	throughHTTP2     door = "HTTP2"     // a server of HTTP/2
+	throughHTTP2Dial door = "HTTP2Dial" // a client that dials by HTTP/2
 )
+
+// client reports whether the victim is the client.
+func (d door) client() bool { return d == throughDial || d == throughHTTP2Dial }
+
+// http2 reports whether the connection is a stream of HTTP/2.
+func (d door) http2() bool { return d == throughHTTP2 || d == throughHTTP2Dial }
 
 // A way is how a victim reads.
 type way string
@@ -104,7 +113,7 @@ const (
 )
 
 var (
-	doors = []door{throughNetHTTP, throughConn, throughDial}
+	doors = []door{throughNetHTTP, throughConn, throughDial, throughHTTP2, throughHTTP2Dial}
 	ways  = []way{byMessage, byStream, byLoop, byServe, byStart}
 )
 
@@ -188,11 +197,17 @@ func (g target) open(t testing.TB) *victim {
 		nc = v.connectConn(conns)
 	case throughDial:
 		nc = v.beDialed(conns)
+	case throughHTTP2:
+		nc = v.connectHTTP2(conns)
+	case throughHTTP2Dial:
+		nc = v.beDialedHTTP2(conns)
 	default:
 		t.Fatalf("no such door: %q", g.door)
 	}
 	t.Cleanup(func() {
-		_ = nc.(*net.TCPConn).SetLinger(0) // it may be closed; if not, its port is free at once
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // it may be closed; if not, its port is free at once
+		}
 		nc.Close()
 	})
 	select {
@@ -201,7 +216,7 @@ func (g target) open(t testing.TB) *victim {
 		t.Fatal("no connection")
 	}
 	t.Cleanup(func() { v.conn.Close() })
-	if g.door == throughDial {
+	if g.door.client() {
 		v.Peer = wstest.NewServer(t, nc)
 	} else {
 		v.Peer = wstest.NewClient(t, nc)
@@ -403,7 +418,7 @@ func (v *victim) read() {
 // header makes a frame header out of hexadecimal digits that set the mask bit: without it and the key where the attacker is a server.
 func (v *victim) header(digits string) []byte {
 	h := wstest.Hex(digits)
-	if v.door == throughDial {
+	if v.door.client() {
 		h[1] &= 0x7f
 		return h
 	}

@@ -172,7 +172,7 @@ func TestMemoryOfAFragmentWithMuchBehindIt(t *testing.T) {
 
 // sendEither sends what was encoded before for the attacker's role.
 func (v *victim) sendEither(asServer, asClient []byte) {
-	if v.door == throughDial {
+	if v.door .client() {
 		v.SendRaw(asServer)
 	} else {
 		v.SendRaw(asClient)
