@@ -63,8 +63,8 @@ type outlet interface {
 	// end of the exchange does.
 	closeWrite() error
 
-	// abort ends the stream. Write returns.
-	abort()
+	// abort ends the stream. Write returns. in is the other direction.
+	abort(in io.Closer)
 
 	// close ends what is left of the exchange. in is its other direction, which ends
 	// when it is closed.
@@ -95,6 +95,9 @@ func (x *exchange) RemoteAddr() net.Addr { return x.remote }
 // errCut is a deadline that came when a read without one waited already: over HTTP/2
 // and HTTP/3 that read can only end together with the stream.
 var errCut = finalTimeout("websocket: deadline ended the HTTP stream, for it was set while a read was waiting")
+
+// errLate is what is left to read of a stream that a write deadline has ended.
+var errLate = finalTimeout("websocket: write deadline ended the HTTP stream")
 
 // A finalTimeout is a timeout after which there is nothing to read any more.
 type finalTimeout string
@@ -155,7 +158,7 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 			x.more = len(f.rest) == 0 && f.full
 		}
 		if n == 0 {
-			err = f.err // and it stays
+			err = x.readErrorLocked(f.err) // and it stays
 		} else if len(f.rest) == 0 {
 			f.lent.giveBack()
 			f.lent = nil
@@ -201,14 +204,24 @@ func (x *exchange) readDirect(p []byte) (n int, err error) {
 		x.cut.Stop()
 		x.cut = nil
 	}
-	switch {
-	case err == nil || n > 0:
-	case x.readCut:
-		err = errCut
-	case x.closed:
-		err = net.ErrClosed
+	if n == 0 {
+		err = x.readErrorLocked(err)
 	}
 	return n, err
+}
+
+// readErrorLocked tells what has ended the stream if that was us. The caller has mu.
+func (x *exchange) readErrorLocked(err error) error {
+	switch {
+	case err == nil:
+	case x.readCut:
+		return errCut
+	case x.writeCut:
+		return errLate
+	case x.closed:
+		return net.ErrClosed
+	}
+	return err
 }
 
 // fetch begins to read n bytes or a few more. The caller has mu.
@@ -264,7 +277,7 @@ func (x *exchange) cutReads(deadline time.Time) {
 	defer x.mu.Unlock()
 	if x.direct > 0 && x.readBy.Equal(deadline) && !x.closed {
 		x.readCut = true
-		x.out.abort()
+		x.out.abort(x.in)
 		_ = x.in.Close() // nobody is there to be told
 	}
 }
@@ -335,7 +348,7 @@ func (x *exchange) cutWrites() {
 	defer x.mu.Unlock()
 	if x.writes > 0 && !x.writeBy.IsZero() && !time.Now().Before(x.writeBy) && !x.closed {
 		x.writeCut = true
-		x.out.abort()
+		x.out.abort(x.in)
 	}
 }
 
@@ -370,7 +383,7 @@ func (x *exchange) Close() error {
 		}
 	}
 	if x.writes > 0 {
-		x.out.abort()
+		x.out.abort(x.in)
 	}
 	x.out.close(x.in)
 	return nil
@@ -406,7 +419,7 @@ func (o *responseOutlet) Write(b []byte) (n int, err error) {
 // closeWrite fails: the direction ends when the handler returns, and so does the other.
 func (o *responseOutlet) closeWrite() error { return errors.ErrUnsupported }
 
-func (o *responseOutlet) abort() { _ = o.rc.SetWriteDeadline(longAgo) } // it may be over already
+func (o *responseOutlet) abort(io.Closer) { _ = o.rc.SetWriteDeadline(longAgo) } // it may be over already
 
 // close lets reads of the request's body go. The rest is done by the handler's return.
 func (o *responseOutlet) close(in io.Closer) { _ = in.Close() }
@@ -480,7 +493,14 @@ var errStreamOver = fmt.Errorf("websocket: the HTTP stream has ended: %w", net.E
 
 func (o *requestOutlet) closeWrite() error { return o.pipe.Close() }
 
-func (o *requestOutlet) abort() { o.cancel() }
+// abort does not leave it to the HTTP client to end the pipe, which may be stuck in the
+// network, nor to cancel the stream, which golang.org/x/net/http2 does not look at while it
+// waits for the server to grant something.
+func (o *requestOutlet) abort(in io.Closer) {
+	o.cancel()
+	_ = o.body.PipeReader.Close() // never fails
+	go in.Close()                 // as in close
+}
 
 // close closes in, which resets a stream that has not ended both ways. What was
 // written goes first, if it goes within a second, and so does the end of our direction

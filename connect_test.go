@@ -388,6 +388,8 @@ func TestExchangeWriteDeadline(t *testing.T) {
 				set(s.x)
 				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-w)
 				<-s.reset
+				s.write.CloseWithError(errReset)
+				require.Equal(t, done{0, errLate}, <-s.readSoon(1))
 				require.NoError(t, s.x.SetWriteDeadline(time.Time{}))
 				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.writeSoon("c"), "the stream is over")
 			})

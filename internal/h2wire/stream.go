@@ -105,7 +105,7 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 			err = net.ErrClosed
 		case !deadline.IsZero() && !time.Now().Before(deadline):
 			err = os.ErrDeadlineExceeded
-		case len(s.in) > 0 && (s.reset == nil || s.err == io.EOF):
+		case len(s.in) > 0: // also if the stream was reset behind it
 			n = copy(p, s.in)
 			s.in = s.in[n:]
 			grant := uint32(n + s.padding)

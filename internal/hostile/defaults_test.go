@@ -385,7 +385,7 @@ func TestDefaultClosing(t *testing.T) {
 	})
 	t.Run("over TCP", func(t *testing.T) {
 		eachTarget(t, func(t *testing.T, g target) {
-			if g.door .client() {
+			if g.door.client() {
 				return // it waits for the server
 			}
 			v := g.open(t)

@@ -113,8 +113,9 @@ const (
 )
 
 var (
-	doors = []door{throughNetHTTP, throughConn, throughDial, throughHTTP2, throughHTTP2Dial}
-	ways  = []way{byMessage, byStream, byLoop, byServe, byStart}
+	doors   = append([]door{throughHTTP2, throughHTTP2Dial}, sockets...)
+	sockets = []door{throughNetHTTP, throughConn, throughDial}
+	ways    = []way{byMessage, byStream, byLoop, byServe, byStart}
 )
 
 // target says what is attacked.
@@ -125,6 +126,7 @@ type target struct {
 	options websocket.Options // Compression is set by deflate unless it is set already
 	answer  bool              // echo every message
 	silent  bool              // never read: the connection is opened and left to the test
+	hold    bool              // the attacker grants no more than the first windows of HTTP/2
 
 	extensions string // header lines that the attacker sends in place of the usual ones about permessage-deflate
 }
@@ -139,7 +141,12 @@ func (g target) String() string {
 
 // eachTarget runs f against every door and way, with and without permessage-deflate. Under the race detector it is a third of them for
 // each test, and all for all tests together, unless -hostile.full asks for more.
-func eachTarget(t *testing.T, f func(t *testing.T, g target)) {
+func eachTarget(t *testing.T, f func(t *testing.T, g target)) { eachTargetOf(t, doors, f) }
+
+// eachSocket is eachTarget without HTTP/2, for attacks on the socket.
+func eachSocket(t *testing.T, f func(t *testing.T, g target)) { eachTargetOf(t, sockets, f) }
+
+func eachTargetOf(t *testing.T, doors []door, f func(t *testing.T, g target)) {
 	n, left := len(t.Name()), 0
 	for _, d := range doors {
 		for _, w := range ways {
@@ -424,6 +431,9 @@ func (v *victim) header(digits string) []byte {
 	}
 	return append(h, 0, 0, 0, 0) // the key that changes nothing
 }
+
+// halfClose ends the attacker's direction of the connection.
+func (v *victim) halfClose() error { return v.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // hand keeps a message for the test. An attack that delivers more than the test looks at must not hold up the victim.
 func (v *victim) hand(messageType int, p []byte) {

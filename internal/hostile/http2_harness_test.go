@@ -59,8 +59,13 @@ func lines(t testing.TB, s *h2wire.Stream) string {
 	fields, err := s.Header(patience)
 	require.NoError(t, err)
 	var b strings.Builder
+	b.WriteString("\r\n")
 	for _, f := range fields {
-		b.WriteString(f.Name + ": " + f.Value + "\r\n")
+		name := f.Name
+		if strings.EqualFold(name+": ", extensionsField) {
+			name = extensionsField[:len(name)] // as it is spelled in HTTP/1.1
+		}
+		b.WriteString(name + ": " + f.Value + "\r\n")
 	}
 	return b.String()
 }
@@ -79,7 +84,7 @@ func (v *victim) connectHTTP2(conns chan<- *websocket.Conn) net.Conn {
 	if v.deflate && extra == "" {
 		extra = offer
 	}
-	s, err := lineTo(v.t, serveHTTP2(v.t, server), h2wire.Config{}).OpenSocket("http", "server.example.com", "/chat", pairs(extra)...)
+	s, err := lineTo(v.t, serveHTTP2(v.t, server), h2wire.Config{Hold: v.hold}).OpenSocket("http", "server.example.com", "/chat", pairs(extra)...)
 	require.NoError(v.t, err)
 	v.head = lines(v.t, s)
 	require.Equal(v.t, "200", s.Field(":status"), "%s", v.head)
@@ -123,7 +128,7 @@ type dialOutcome struct {
 
 func (v *victim) beDialedHTTP2(conns chan<- *websocket.Conn) net.Conn {
 	v.t.Helper()
-	s, dialed := dialHTTP2(v.t, websocket.Dialer{Options: v.options}, ability)
+	s, dialed := dialHTTP2(v.t, websocket.Dialer{Options: v.options}, h2wire.Config{Settings: ability.Settings, Hold: v.hold})
 	extra := v.extensions
 	if v.deflate && extra == "" {
 		extra = "Sec-WebSocket-Extensions: permessage-deflate\r\n"

@@ -282,7 +282,7 @@ func TestAnswerAccepted(t *testing.T) {
 		t.Run(label(params), func(t *testing.T) {
 			var targets []target
 			for _, g := range withoutDeflate() {
-				if g.door .client() {
+				if g.door.client() {
 					targets = append(targets, g)
 				}
 			}
@@ -303,7 +303,7 @@ func TestHostileWindow(t *testing.T) {
 		t.Run(fmt.Sprint(bits), func(t *testing.T) {
 			each(t, inTurn(bits, withoutDeflate()), func(t *testing.T, g target) {
 				whose := "server"
-				if g.door .client() {
+				if g.door.client() {
 					whose = "client"
 				}
 				g = g.withParams(fmt.Sprintf("; %s_max_window_bits=%d", whose, bits))
@@ -311,7 +311,7 @@ func TestHostileWindow(t *testing.T) {
 				v := g.open(t)
 				agreed := v.conn.Negotiated().Compression
 				require.NotNil(t, agreed)
-				if g.door .client() {
+				if g.door.client() {
 					require.Equal(t, bits, agreed.ClientMaxWindowBits)
 				} else {
 					require.Equal(t, bits, agreed.ServerMaxWindowBits)
@@ -351,7 +351,7 @@ func TestHostileWindowNothingRead(t *testing.T) {
 		for _, bits := range []int{8, 9, 15} {
 			t.Run(fmt.Sprintf("%s/%d", d, bits), func(t *testing.T) {
 				whose := "server"
-				if d .client() {
+				if d.client() {
 					whose = "client"
 				}
 				g := target{door: d, silent: true}.withParams(fmt.Sprintf("; %s_max_window_bits=%d", whose, bits))
