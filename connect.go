@@ -53,6 +53,7 @@ type exchange struct {
 	writes   int       // in progress
 	late     *time.Timer
 	writeCut bool // the deadline has ended the stream
+	writeEnd bool // the stream is over, and belongs to nobody or to another
 }
 
 // An outlet is the direction of an exchange in which we send.
@@ -290,6 +291,9 @@ func (x *exchange) Write(b []byte) (n int, err error) {
 	case x.closed:
 		x.mu.Unlock()
 		return 0, net.ErrClosed
+	case x.writeEnd && !x.writeCut:
+		x.mu.Unlock()
+		return 0, errStreamOver
 	case x.writeCut, !x.writeBy.IsZero() && !time.Now().Before(x.writeBy):
 		x.mu.Unlock()
 		return 0, os.ErrDeadlineExceeded
@@ -352,6 +356,13 @@ func (x *exchange) cutWrites() {
 	}
 }
 
+// endWrites has no further write touch what it would write to.
+func (x *exchange) endWrites() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeEnd = true
+}
+
 // SetDeadline sets both deadlines.
 func (x *exchange) SetDeadline(t time.Time) error {
 	if err := x.SetReadDeadline(t); err != nil {
@@ -403,8 +414,8 @@ type responseOutlet struct {
 
 // Write writes b and flushes it, together one hand-over to the HTTP server's connection.
 func (o *responseOutlet) Write(b []byte) (n int, err error) {
-	// After the handler has returned, which it must not before the connection is over,
-	// net/http answers a Write by a panic. No program should end for that.
+	// As the handler returns, which it must not before the connection is over, net/http
+	// answers a Write by a panic. No program should end for that.
 	defer func() {
 		if failure := recover(); failure != nil {
 			n, err = 0, fmt.Errorf("websocket: write on a connection whose HTTP handler has returned: %w", net.ErrClosed)
@@ -540,7 +551,11 @@ func serverExchange(w http.ResponseWriter, rc *http.ResponseController, r *http.
 	if !ok {
 		local = addrOf(network, "")
 	}
-	return newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
+	x := newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
+	// It ends just before net/http takes back what w consists of, for another request, as
+	// the handler has returned. A write that is in progress at that moment nobody can save.
+	context.AfterFunc(r.Context(), x.endWrites)
+	return x
 }
 
 // clientExchange is the exchange of a response and the outlet that its request went by,

@@ -879,6 +879,48 @@ func TestHTTP2ReadDeadline(t *testing.T) {
 	})
 }
 
+// A handler that has called Upgrade and returns too early takes its stream with it, and
+// not the program.
+func TestHTTP2HandlerReturnsEarly(t *testing.T) {
+	noLeaks(t)
+	line := newHTTP2Line(t, Options{})
+	wait := line.server.Config.Handler
+	early := make(chan *Conn, 1)
+	line.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := new(Upgrader).Upgrade(w, r, nil); err == nil {
+			early <- c
+		}
+	})
+	theirs, _, err := line.dialer.Dial("wss"+strings.TrimPrefix(line.server.URL, "https"), nil)
+	require.NoError(t, err)
+	ours := <-early
+	require.True(t, IsCloseError(requireNothing(t, <-reading(theirs)), CloseAbnormalClosure), "the peer sees the end")
+	x := ours.NetConn().(*exchange)
+	for over := false; !over; runtime.Gosched() {
+		x.mu.Lock()
+		over = x.writeEnd
+		x.mu.Unlock()
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for ours.WriteMessage(TextMessage, []byte("x")) == nil {
+			}
+		})
+	}
+	wg.Wait()
+	require.ErrorIs(t, ours.WriteMessage(TextMessage, []byte("x")), net.ErrClosed)
+	requireNothing(t, <-reading(ours))
+	ours.Close()
+	theirs.Close()
+	<-ours.Context().Done()
+
+	line.server.Config.Handler = wait
+	a, b := line.open(t)
+	require.NoError(t, a.WriteMessage(TextMessage, []byte("Hello")))
+	requireMessage(t, TextMessage, "Hello", <-reading(b))
+}
+
 // However it ends, by whomever: all calls return, and nothing stays behind.
 func TestHTTP2Ends(t *testing.T) {
 	for name, end := range map[string]func(ours, theirs *Conn){

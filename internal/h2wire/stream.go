@@ -133,6 +133,9 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 func (s *Stream) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		k, err := s.room(len(p) - n)
+		if reset, ok := err.(*Reset); ok && reset.Code == http2.ErrCodeNo {
+			return len(p), nil // the peer has said all, and wants no more (RFC 9113, section 8.1)
+		}
 		if err != nil {
 			return n, err
 		}

@@ -347,7 +347,7 @@ func TestHostileWindow(t *testing.T) {
 func TestHostileWindowNothingRead(t *testing.T) {
 	const n, size = 5, 256 * kib
 	data := fmt.Appendf(nil, "%x", noise(5, size/2)) // of which a half remains
-	for _, d := range sockets { // an attacker's window of HTTP/2 is on the same heap
+	for _, d := range sockets {                      // an attacker's window of HTTP/2 is on the same heap
 		for _, bits := range []int{8, 9, 15} {
 			t.Run(fmt.Sprintf("%s/%d", d, bits), func(t *testing.T) {
 				whose := "server"
