@@ -314,7 +314,7 @@ func TestExchangeReadIsCut(t *testing.T) {
 		var timeout net.Error
 		require.ErrorAs(t, got.err, &timeout)
 		require.True(t, timeout.Timeout())
-		require.False(t, timeout.Temporary())
+		require.False(t, errCut.Temporary())
 		require.Contains(t, got.err.Error(), "deadline")
 		require.False(t, isTimeout(got.err), "it can't be taken back")
 		<-s.reset
