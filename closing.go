@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"reflect"
 	"runtime"
 	"slices"
@@ -72,11 +73,34 @@ func (c *Conn) over(cause error) {
 		}
 		x.groups = nil
 		if first && x.ctx != nil {
-			x.cancel(cause)
+			defer c.endContext(x.cancel, cause)
 		}
 	}
 	c.mu.Unlock()
 	c.idle.stop()
+}
+
+// endContext ends the Conn's context. An HTTP handler may wait for that before it
+// returns, and with its return the memory beneath a server's stream goes to another: so
+// that context ends when nobody uses the stream any more, which is soon.
+func (c *Conn) endContext(cancel context.CancelCauseFunc, cause error) {
+	x, ok := c.line.nc.(*exchange)
+	if !ok || !c.w.server {
+		cancel(cause)
+		return
+	}
+	patience := closePatience // somebody may want to say why
+	switch {
+	case errors.Is(cause, os.ErrDeadlineExceeded):
+		patience = 0 // the program may try again, until the context tells that it need not
+	case c.w.owing():
+		patience = c.closeTimeout.duration()
+	}
+	c.dropAfter(patience, cause)
+	go func() {
+		x.wait()
+		cancel(cause)
+	}()
 }
 
 // errSlow is why a connection ends whose peer does not keep up with broadcasts.

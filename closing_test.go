@@ -42,7 +42,7 @@ func TestPeerClosesFirst(t *testing.T) {
 		"longest reason":  wstest.CloseFrame(1001, strings.Repeat("r", 123)),
 	}
 	for name, frame := range frames {
-		for linkName, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS} {
+		for linkName, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS, "HTTP/2": overHTTP2} {
 			for _, server := range []bool{true, false} {
 				t.Run(strings.Join([]string{name, linkName, roleName(server)}, "/"), func(t *testing.T) {
 					c, peer := scripted(t, over, server, Options{})

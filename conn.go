@@ -756,16 +756,22 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.line.nc }
 // Context returns a context that ends with the connection: at the first error
 // that a read or a write can't recover from, or at Close. context.Cause tells
 // why. That the peer is gone is seen only while somebody reads, or with
-// Options.PingInterval.
+// Options.PingInterval. Of a server's connection over HTTP/2 or HTTP/3 it ends when
+// all that is left to be said was said, which takes a second or Options.CloseTimeout at
+// most: a handler that has called Upgrade may return then.
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	x := c.extrasLocked()
+	var ended error
 	if x.ctx == nil {
 		x.ctx, x.cancel = context.WithCancelCause(context.Background())
-		if c.end != nil && c.end.cause != nil {
-			x.cancel(c.end.cause)
+		if c.end != nil {
+			ended = c.end.cause
 		}
+	}
+	c.mu.Unlock()
+	if ended != nil {
+		c.endContext(x.cancel, ended)
 	}
 	return x.ctx
 }

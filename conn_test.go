@@ -1184,7 +1184,7 @@ func TestWriteMessageContextWhileWaiting(t *testing.T) {
 // and each writer's messages come in order.
 func TestConcurrentUse(t *testing.T) {
 	noLeaks(t)
-	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS} {
+	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS, "HTTP/2": overHTTP2} {
 		for _, server := range []bool{true, false} {
 			t.Run(name+"/"+roleName(server), func(t *testing.T) {
 				const writers, readers, each = 6, 3, 60

@@ -43,6 +43,7 @@ type exchange struct {
 	changed chan struct{} // closed when waiting fetches have to look again; nil if none waits
 	fetched *fetch        // what the next read gets, nil for nothing
 	readBy  time.Time     // read deadline, zero for none
+	more    bool          // the last read got all that it had room for, and more may lie there
 
 	direct  int         // reads that wait in in itself
 	cut     *time.Timer // ends the stream under them at the deadline, which came after them
@@ -52,6 +53,7 @@ type exchange struct {
 	writes   int       // in progress
 	late     *time.Timer
 	writeCut bool // the deadline has ended the stream
+	writeEnd bool // the stream is over, and belongs to nobody or to another
 }
 
 // An outlet is the direction of an exchange in which we send.
@@ -62,8 +64,8 @@ type outlet interface {
 	// end of the exchange does.
 	closeWrite() error
 
-	// abort ends the stream. Write returns.
-	abort()
+	// abort ends the stream. Write returns. in is the other direction.
+	abort(in io.Closer)
 
 	// close ends what is left of the exchange. in is its other direction, which ends
 	// when it is closed.
@@ -74,9 +76,15 @@ type outlet interface {
 type fetch struct {
 	done chan struct{}
 	lent *buffer // rest is a part of it
-	rest []byte  // what came and was not handed out; valid, as is err, once done is closed
+	rest []byte  // what came and was not handed out; valid, as are err and full, once done is closed
 	err  error
+	full bool // it got all that it had room for
+	used bool // a part of it was handed out
 }
+
+// restTime is how long a read waits although it is called off, if it is for what seems to
+// be there already: the rest of a message, without which the connection would fail.
+const restTime = 100 * time.Millisecond
 
 func newExchange(in io.ReadCloser, out outlet, local, remote net.Addr) *exchange {
 	return &exchange{in: in, out: out, local: local, remote: remote, ended: make(chan struct{})}
@@ -88,6 +96,9 @@ func (x *exchange) RemoteAddr() net.Addr { return x.remote }
 // errCut is a deadline that came when a read without one waited already: over HTTP/2
 // and HTTP/3 that read can only end together with the stream.
 var errCut = finalTimeout("websocket: deadline ended the HTTP stream, for it was set while a read was waiting")
+
+// errLate is what is left to read of a stream that a write deadline has ended.
+var errLate = finalTimeout("websocket: write deadline ended the HTTP stream")
 
 // A finalTimeout is a timeout after which there is nothing to read any more.
 type finalTimeout string
@@ -105,23 +116,29 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 	}
 	for {
 		x.mu.Lock()
-		f := x.fetched
+		f, deadline := x.fetched, x.readBy
+		expired := !deadline.IsZero() && !time.Now().Before(deadline)
 		switch {
 		case x.closed:
 			x.mu.Unlock()
 			return 0, net.ErrClosed
-		case !x.readBy.IsZero() && !time.Now().Before(x.readBy):
+		case f != nil && f.used:
+		case expired && !x.more:
 			x.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
-		case f == nil && x.wary == 0 && x.readBy.IsZero():
+		case f == nil && x.wary == 0 && deadline.IsZero():
 			return x.readDirect(p)
 		case f == nil:
 			f = x.fetch(len(p))
 		}
+		if expired {
+			x.more = false
+			deadline = time.Now().Add(restTime)
+		}
 		if x.changed == nil {
 			x.changed = make(chan struct{})
 		}
-		changed, deadline := x.changed, x.readBy
+		changed := x.changed
 		x.mu.Unlock()
 		select {
 		case <-f.done:
@@ -138,9 +155,11 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 		if len(f.rest) > 0 {
 			n = copy(p, f.rest)
 			f.rest = f.rest[n:]
+			f.used = true
+			x.more = len(f.rest) == 0 && f.full
 		}
 		if n == 0 {
-			err = f.err // and it stays
+			err = x.readErrorLocked(f.err) // and it stays
 		} else if len(f.rest) == 0 {
 			f.lent.giveBack()
 			f.lent = nil
@@ -180,28 +199,40 @@ func (x *exchange) readDirect(p []byte) (n int, err error) {
 	n, err = x.in.Read(p)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.more = n == len(p)
 	x.direct--
 	if x.direct == 0 && x.cut != nil {
 		x.cut.Stop()
 		x.cut = nil
 	}
-	switch {
-	case err == nil || n > 0:
-	case x.readCut:
-		err = errCut
-	case x.closed:
-		err = net.ErrClosed
+	if n == 0 {
+		err = x.readErrorLocked(err)
 	}
 	return n, err
 }
 
-// fetch begins to read up to n bytes. The caller has mu.
+// readErrorLocked tells what has ended the stream if that was us. The caller has mu.
+func (x *exchange) readErrorLocked(err error) error {
+	switch {
+	case err == nil:
+	case x.readCut:
+		return errCut
+	case x.writeCut:
+		return errLate
+	case x.closed:
+		return net.ErrClosed
+	}
+	return err
+}
+
+// fetch begins to read n bytes or a few more. The caller has mu.
 func (x *exchange) fetch(n int) *fetch {
 	f := &fetch{done: make(chan struct{}), lent: borrowBuffer(n)}
 	x.fetched = f
 	x.users.Go(func() {
-		n, err := x.in.Read(f.lent.b[:n])
-		f.rest, f.err = f.lent.b[:n], err
+		room := f.lent.b[:cap(f.lent.b)]
+		n, err := x.in.Read(room)
+		f.rest, f.err, f.full = room[:n], err, n == len(room)
 		close(f.done)
 	})
 	return f
@@ -247,7 +278,7 @@ func (x *exchange) cutReads(deadline time.Time) {
 	defer x.mu.Unlock()
 	if x.direct > 0 && x.readBy.Equal(deadline) && !x.closed {
 		x.readCut = true
-		x.out.abort()
+		x.out.abort(x.in)
 		_ = x.in.Close() // nobody is there to be told
 	}
 }
@@ -260,6 +291,9 @@ func (x *exchange) Write(b []byte) (n int, err error) {
 	case x.closed:
 		x.mu.Unlock()
 		return 0, net.ErrClosed
+	case x.writeEnd && !x.writeCut:
+		x.mu.Unlock()
+		return 0, errStreamOver
 	case x.writeCut, !x.writeBy.IsZero() && !time.Now().Before(x.writeBy):
 		x.mu.Unlock()
 		return 0, os.ErrDeadlineExceeded
@@ -318,8 +352,15 @@ func (x *exchange) cutWrites() {
 	defer x.mu.Unlock()
 	if x.writes > 0 && !x.writeBy.IsZero() && !time.Now().Before(x.writeBy) && !x.closed {
 		x.writeCut = true
-		x.out.abort()
+		x.out.abort(x.in)
 	}
+}
+
+// endWrites has no further write touch what it would write to.
+func (x *exchange) endWrites() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writeEnd = true
 }
 
 // SetDeadline sets both deadlines.
@@ -353,7 +394,7 @@ func (x *exchange) Close() error {
 		}
 	}
 	if x.writes > 0 {
-		x.out.abort()
+		x.out.abort(x.in)
 	}
 	x.out.close(x.in)
 	return nil
@@ -373,8 +414,8 @@ type responseOutlet struct {
 
 // Write writes b and flushes it, together one hand-over to the HTTP server's connection.
 func (o *responseOutlet) Write(b []byte) (n int, err error) {
-	// After the handler has returned, which it must not before the connection is over,
-	// net/http answers a Write by a panic. No program should end for that.
+	// As the handler returns, which it must not before the connection is over, net/http
+	// answers a Write by a panic. No program should end for that.
 	defer func() {
 		if failure := recover(); failure != nil {
 			n, err = 0, fmt.Errorf("websocket: write on a connection whose HTTP handler has returned: %w", net.ErrClosed)
@@ -389,7 +430,7 @@ func (o *responseOutlet) Write(b []byte) (n int, err error) {
 // closeWrite fails: the direction ends when the handler returns, and so does the other.
 func (o *responseOutlet) closeWrite() error { return errors.ErrUnsupported }
 
-func (o *responseOutlet) abort() { _ = o.rc.SetWriteDeadline(longAgo) } // it may be over already
+func (o *responseOutlet) abort(io.Closer) { _ = o.rc.SetWriteDeadline(longAgo) } // it may be over already
 
 // close lets reads of the request's body go. The rest is done by the handler's return.
 func (o *responseOutlet) close(in io.Closer) { _ = in.Close() }
@@ -409,13 +450,28 @@ type requestBody struct {
 	taken    int64         // by the client, which alone uses this
 	over     chan struct{} // closed when it knows that there are no more
 	once     sync.Once     // of that
+	done     chan struct{} // closed when it is through with the body
+	onceDone sync.Once     // of that
+}
+
+// A responseBody is what the server sends.
+type responseBody struct {
+	io.ReadCloser
+	ended atomic.Bool // all of it was read
+}
+
+func (b *responseBody) Read(p []byte) (n int, err error) {
+	if n, err = b.ReadCloser.Read(p); err == io.EOF {
+		b.ended.Store(true)
+	}
+	return n, err
 }
 
 // newRequestOutlet returns an outlet and the body of the request that it sends by. cancel
 // cancels the context of the request.
 func newRequestOutlet(cancel context.CancelFunc) *requestOutlet {
 	r, w := io.Pipe()
-	return &requestOutlet{&requestBody{PipeReader: r, over: make(chan struct{})}, w, cancel}
+	return &requestOutlet{&requestBody{PipeReader: r, over: make(chan struct{}), done: make(chan struct{})}, w, cancel}
 }
 
 func (b *requestBody) Read(p []byte) (n int, err error) {
@@ -431,6 +487,7 @@ func (b *requestBody) Read(p []byte) (n int, err error) {
 // Close is called by the HTTP client, when the stream is over.
 func (b *requestBody) Close() error {
 	b.once.Do(func() { close(b.over) })
+	b.onceDone.Do(func() { close(b.done) })
 	return b.PipeReader.Close()
 }
 
@@ -447,18 +504,36 @@ var errStreamOver = fmt.Errorf("websocket: the HTTP stream has ended: %w", net.E
 
 func (o *requestOutlet) closeWrite() error { return o.pipe.Close() }
 
-func (o *requestOutlet) abort() { o.cancel() }
+// abort does not leave it to the HTTP client to end the pipe, which may be stuck in the
+// network, nor to cancel the stream, which golang.org/x/net/http2 does not look at while it
+// waits for the server to grant something.
+func (o *requestOutlet) abort(in io.Closer) {
+	o.cancel()
+	_ = o.body.PipeReader.Close() // never fails
+	go in.Close()                 // as in close
+}
 
 // close closes in, which resets a stream that has not ended both ways. What was
-// written goes first, if it goes within a second.
+// written goes first, if it goes within a second, and so does the end of our direction
+// if the server has ended its own: then nothing is left to reset.
 func (o *requestOutlet) close(in io.Closer) {
 	_ = o.pipe.Close() // never fails
 	all := o.body.sent.Load() == o.body.accepted.Load()
+	answer, ok := in.(*responseBody)
+	ended := ok && answer.ended.Load()
 	go func() { // the HTTP client may have to wait for the network
-		if !all {
+		patience := time.NewTimer(closePatience)
+		defer patience.Stop()
+		switch {
+		case ended:
+			select {
+			case <-o.body.done:
+			case <-patience.C:
+			}
+		case !all:
 			select {
 			case <-o.body.over:
-			case <-time.After(closePatience):
+			case <-patience.C:
 			}
 		}
 		_ = in.Close() // nobody is there to be told
@@ -476,7 +551,11 @@ func serverExchange(w http.ResponseWriter, rc *http.ResponseController, r *http.
 	if !ok {
 		local = addrOf(network, "")
 	}
-	return newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
+	x := newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
+	// It ends just before net/http takes back what w consists of, for another request, as
+	// the handler has returned. A write that is in progress at that moment nobody can save.
+	context.AfterFunc(r.Context(), x.endWrites)
+	return x
 }
 
 // clientExchange is the exchange of a response and the outlet that its request went by,

@@ -420,7 +420,7 @@ func (d *Dialer) connectOver(ctx context.Context, req *http.Request) (*Conn, *ht
 		return nil, nil, fmt.Errorf("websocket: %w", err)
 	}
 	d.keepCookies(req, resp)
-	in := resp.Body
+	in := &responseBody{ReadCloser: resp.Body}
 	resp.Body = http.NoBody
 	n, err := checkConnected(resp, listElements(fieldValues(req.Header, "Sec-WebSocket-Protocol")), t)
 	if err == ErrBadHandshake {

@@ -715,7 +715,10 @@ func (r *reader) letGo() {
 
 // isTimeout reports whether err is a deadline of ours that may be taken back. ETIMEDOUT,
 // a peer that TCP has given up, is a timeout too in the eyes of the net package, but not here.
-func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) && err != errCut }
+func isTimeout(err error) bool {
+	_, final := err.(finalTimeout)
+	return !final && errors.Is(err, os.ErrDeadlineExceeded)
+}
 
 // take moves bytes from the buffer to p.
 func (r *reader) take(p []byte) int {

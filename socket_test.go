@@ -189,7 +189,7 @@ func TestSocketReader(t *testing.T) {
 // network connection.
 func TestNoReadBufferWhileIdle(t *testing.T) {
 	t.Parallel()
-	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS} {
+	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS, "HTTP/2": overHTTP2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, peer := scripted(t, over, true, Options{})

@@ -28,7 +28,7 @@ func TestStreamCarriesBytes(t *testing.T) {
 	for i := range content {
 		content[i] = byte(i * 7 >> 3)
 	}
-	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS} {
+	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS, "HTTP/2": overHTTP2} {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := connected(t, over, false, Options{})
 			echo := theirs.Stream(BinaryMessage)
@@ -59,7 +59,7 @@ func TestStreamCarriesBytes(t *testing.T) {
 // All methods at once, with deadlines that pass.
 func TestStreamConcurrently(t *testing.T) {
 	noLeaks(t)
-	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS} {
+	for name, over := range map[string]link{"pipe": overPipe, "TCP": overTCP, "TLS": overTLS, "HTTP/2": overHTTP2} {
 		t.Run(name, func(t *testing.T) {
 			ours, theirs := connected(t, over, false, Options{})
 			go io.Copy(io.Discard, theirs.Stream(BinaryMessage))

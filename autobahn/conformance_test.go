@@ -3,9 +3,12 @@ package autobahn_test
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log"
 	"maps"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,35 +46,69 @@ func TestConformance(t *testing.T) {
 	for _, read := range endpoint.Paths {
 		config := endpoint.Default
 		config.Read = read
-		play := conformance.Config{Agent: read, Cases: quick, Timeout: patience, Messages: cmp.Or(*playflag.Messages, 20)}
-		switch {
-		case *playflag.Cases != "":
-			play.Cases = strings.Split(*playflag.Cases, ",")
-		case *playflag.Full:
-			play.Cases, play.Messages = all, *playflag.Messages
-		case *playflag.All:
-			play.Cases = all
-		}
-		t.Run(read, func(t *testing.T) {
-			t.Parallel()
-			dir := filepath.Join(cmp.Or(*playflag.Report, t.TempDir()), read)
-			t.Run("server", func(t *testing.T) {
-				t.Parallel()
-				play := play
-				play.Dir = filepath.Join(dir, "servers")
-				testServer(t, config, play, cases(t, conformance.Client, play.Cases))
-				judge(t, results.Server, play)
-			})
-			t.Run("client", func(t *testing.T) {
-				t.Parallel()
-				play := play
-				play.Dir = filepath.Join(dir, "clients")
-				cases(t, conformance.Server, play.Cases)
-				testClient(t, config, play)
-				judge(t, results.Client, play)
-			})
-		})
+		play(t, read, config, conformance.Config{})
 	}
+}
+
+// TestConformanceHTTP2 plays the same cases over HTTP/2 (RFC 8441), without TLS and
+// with it. All cases of an endpoint are streams of one connection.
+func TestConformanceHTTP2(t *testing.T) {
+	for _, read := range endpoint.Paths {
+		config := endpoint.Default
+		config.Read, config.HTTP2 = read, true
+		play(t, "http2-"+read, config, conformance.Config{HTTP2: true})
+	}
+	server, client := certificate(t)
+	config := endpoint.Default
+	config.HTTP2, config.TLS = true, server
+	play(t, "http2-tls", config, conformance.Config{HTTP2: true, TLS: client})
+}
+
+// certificate makes TLS configurations of a server and a client that trusts it.
+func certificate(t *testing.T) (server, client *tls.Config) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return &tls.Config{Certificates: s.TLS.Certificates}, &tls.Config{RootCAs: roots, ServerName: "example.com"}
+}
+
+// play plays what the flags say against the server and the client, and keeps the
+// reports by this name. TLS of the peer is what the endpoint's is when their parts
+// are exchanged.
+func play(t *testing.T, name string, config endpoint.Config, line conformance.Config) {
+	peer := conformance.Config{
+		Agent: name, Cases: quick, Timeout: patience, Messages: cmp.Or(*playflag.Messages, 20), HTTP2: line.HTTP2, TLS: line.TLS,
+	}
+	switch {
+	case *playflag.Cases != "":
+		peer.Cases = strings.Split(*playflag.Cases, ",")
+	case *playflag.Full:
+		peer.Cases, peer.Messages = all, *playflag.Messages
+	case *playflag.All:
+		peer.Cases = all
+	}
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		dir := filepath.Join(cmp.Or(*playflag.Report, t.TempDir()), name)
+		t.Run("server", func(t *testing.T) {
+			t.Parallel()
+			peer := peer
+			peer.Dir = filepath.Join(dir, "servers")
+			testServer(t, config, peer, cases(t, conformance.Client, peer.Cases))
+			judge(t, results.Server, peer)
+		})
+		t.Run("client", func(t *testing.T) {
+			t.Parallel()
+			peer, config := peer, config
+			peer.TLS, config.TLS = config.TLS, peer.TLS
+			peer.Dir = filepath.Join(dir, "clients")
+			cases(t, conformance.Server, peer.Cases)
+			testClient(t, config, peer)
+			judge(t, results.Client, peer)
+		})
+	})
 }
 
 // cases are those that the peer has in its role. Some exist in one role only:
@@ -106,7 +143,7 @@ func testServer(t *testing.T, config endpoint.Config, play conformance.Config, c
 			continue // to the peer, no pattern is every case
 		}
 		part.URL, part.Agent = "ws://"+ln.Addr().String(), play.Agent
-		part.Messages, part.Timeout = play.Messages, play.Timeout
+		part.Messages, part.Timeout, part.HTTP2, part.TLS = play.Messages, play.Timeout, play.HTTP2, play.TLS
 		played, err := conformance.RunClient(t.Context(), part)
 		require.NoError(t, err)
 		maps.Copy(report[play.Agent], played[play.Agent])
@@ -126,7 +163,11 @@ func testClient(t *testing.T, config endpoint.Config, play conformance.Config) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	defer server.Close()
-	client := endpoint.Client{Config: config, URL: "ws://" + ln.Addr().String(), Agent: play.Agent, Log: log.New(t.Output(), "", 0)}
+	scheme := "ws"
+	if config.TLS != nil {
+		scheme = "wss"
+	}
+	client := endpoint.Client{Config: config, URL: scheme + "://" + ln.Addr().String(), Agent: play.Agent, Log: log.New(t.Output(), "", 0)}
 	require.NoError(t, client.Run(t.Context()))
 	server.Close()
 	require.NoError(t, <-served)

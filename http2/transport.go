@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is said to take its place, http.Transport, refuses the header field ":protocol"
+
 package http2
 
 import (

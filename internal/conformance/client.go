@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/duplexkit/websocket/internal/h2wire"
 )
 
 // RunClient plays the cases against the server at config.URL, each on a connection of its own, and writes the report if config.Dir says
@@ -30,11 +32,13 @@ func RunClient(ctx context.Context, config Config) (Report, error) {
 
 	results := make([]*Result, len(cases))
 	next := make(chan int)
+	line := &sharedLine{config: config, target: target}
+	defer line.close()
 	var players sync.WaitGroup
 	for range config.Parallel {
 		players.Go(func() {
 			for i := range next {
-				r := playAsClient(ctx, cases[i], config, target)
+				r := playAsClient(ctx, cases[i], config, target, line)
 				if r.Case = i + 1; ctx.Err() == nil {
 					results[i] = r
 				}
@@ -63,16 +67,17 @@ func RunClient(ctx context.Context, config Config) (Report, error) {
 	return report, err
 }
 
-func playAsClient(ctx context.Context, c Case, config Config, target *url.URL) *Result {
+func playAsClient(ctx context.Context, c Case, config Config, target *url.URL, line *sharedLine) *Result {
 	p, start := script(c.ID, config), time.Now()
-	var dialer net.Dialer
 	dialing, cancel := context.WithTimeout(ctx, config.Timeout)
 	defer cancel()
-	address := target.Host
-	if target.Port() == "" {
-		address = net.JoinHostPort(target.Hostname(), "80")
+	var conn net.Conn
+	var err error
+	if config.HTTP2 {
+		conn, err = line.open(dialing, p.extension.lines())
+	} else {
+		conn, err = dialTCP(dialing, target)
 	}
-	conn, err := dialer.DialContext(dialing, "tcp", address)
 	if err != nil {
 		return refused(c, config, Client, nil, start, err)
 	}
@@ -81,7 +86,12 @@ func playAsClient(ctx context.Context, c Case, config Config, target *url.URL) *
 
 	_ = conn.SetReadDeadline(time.Now().Add(config.Timeout))
 	br := bufio.NewReader(conn)
-	o, err := openAsClient(conn, br, target, p.extension.lines())
+	var o *opening
+	if config.HTTP2 {
+		o, err = openedOver(conn.(*h2wire.Stream), target, config.Timeout)
+	} else {
+		o, err = openAsClient(conn, br, target, p.extension.lines())
+	}
 	var answer *terms
 	if err == nil {
 		answer, err = answerFrom(o.header["Sec-Websocket-Extensions"], p.extension != nil)
@@ -99,4 +109,12 @@ func playAsClient(ctx context.Context, c Case, config Config, target *url.URL) *
 		ext = answer.agree(false)
 	}
 	return newSession(c, p, config, Client, conn, br, o, ext).conduct()
+}
+
+func dialTCP(ctx context.Context, target *url.URL) (net.Conn, error) {
+	address := target.Host
+	if target.Port() == "" {
+		address = net.JoinHostPort(target.Hostname(), "80")
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }

@@ -1,6 +1,9 @@
 package conformance
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // Config says what is played, against whom, and where the outcome goes. The zero value of every field but URL works.
 type Config struct {
@@ -12,6 +15,8 @@ type Config struct {
 	Dir      string        // where index.json and the files of the cases go, "" writes none
 	Parallel int           // cases RunClient plays side by side, 0 is 1
 	Timeout  time.Duration // longest wait without an octet moving, 0 is 10 seconds
+	HTTP2    bool          // over HTTP/2 (RFC 8441), all cases of a RunClient on one connection
+	TLS      *tls.Config   // with HTTP2, TLS on these terms, nil is without
 }
 
 func (c Config) withDefaults() Config {

@@ -27,6 +27,11 @@
 // in 21.2.* refusing the handshake is the right thing to do. /getCaseInfo?case=1 answers {"id", "description"} and
 // /getCaseStatus?case=1&agent=X answers {"behavior", "behaviorClose"}.
 //
+// # Over HTTP/2
+//
+// With Config.HTTP2 the same cases are played on streams of HTTP/2 (RFC 8441), those of RunClient on one connection. A stream stands in
+// the place of the TCP connection, END_STREAM in that of its end, and RST_STREAM in that of a reset.
+//
 // # Choosing cases
 //
 // A pattern is a case id in which `*` stands for any number in its place, and at the end for everything that follows: `9.*` is section 9,

@@ -11,6 +11,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/duplexkit/websocket/internal/h2wire"
 )
 
 // acceptKey answers a Sec-WebSocket-Key (section 4.2.2).
@@ -63,6 +65,14 @@ func openAsClient(conn net.Conn, br *bufio.Reader, target *url.URL, offers []str
 	return o, nil
 }
 
+// receive reads a client's opening handshake, whatever carries it.
+func receive(conn net.Conn, br *bufio.Reader) (*opening, error) {
+	if stream, ok := conn.(*h2wire.Stream); ok {
+		return requestOver(stream)
+	}
+	return readRequest(br)
+}
+
 // readRequest reads a client's opening handshake.
 func readRequest(br *bufio.Reader) (*opening, error) {
 	line, header, err := readHead(br)
@@ -91,6 +101,9 @@ func readRequest(br *bufio.Reader) (*opening, error) {
 
 // answer accepts the request, with the extensions given.
 func (o *opening) answer(conn net.Conn, extensions []string) error {
+	if stream, ok := conn.(*h2wire.Stream); ok {
+		return o.answerOver(stream, extensions)
+	}
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
 	fmt.Fprintf(&b, "Sec-WebSocket-Accept: %s\r\n", acceptKey(o.header.Get("Sec-WebSocket-Key")))
@@ -106,6 +119,10 @@ func (o *opening) answer(conn net.Conn, extensions []string) error {
 // refuse answers a request that does not open a WebSocket connection.
 func refuse(conn net.Conn, why error) {
 	body := fmt.Sprintf("This is a WebSocket conformance server: %v.\n", why)
+	if stream, ok := conn.(*h2wire.Stream); ok {
+		refuseOver(stream, body)
+		return
+	}
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(body), body)
 }
 

@@ -67,7 +67,11 @@ func (s *FuzzingServer) Serve(listener net.Listener) error {
 		s.mu.Unlock()
 		go func() {
 			defer s.serving.Done()
-			s.handle(conn)
+			if s.config.HTTP2 {
+				s.handleHTTP2(conn)
+			} else {
+				s.handle(conn)
+			}
 			_ = conn.Close()
 			s.mu.Lock()
 			delete(s.conns, conn)
@@ -108,7 +112,7 @@ func (s *FuzzingServer) Report() Report {
 func (s *FuzzingServer) handle(conn net.Conn) {
 	_ = conn.SetReadDeadline(time.Now().Add(s.config.Timeout))
 	br := bufio.NewReader(conn)
-	o, err := readRequest(br)
+	o, err := receive(conn, br)
 	if err != nil {
 		if o != nil && o.target != nil && o.target.Path == "/runCase" {
 			if c, place, err2 := s.wanted(o.target.Query()); err2 == nil {

@@ -26,7 +26,7 @@ const noTakeover = "; server_no_context_takeover; client_no_context_takeover"
 // withParams has the attacker say this of permessage-deflate: in its offer, or in its answer.
 func (g target) withParams(params string) target {
 	g.deflate = true
-	if g.door != throughDial {
+	if !g.door.client() {
 		params += "; client_max_window_bits"
 	}
 	g.extensions = "Sec-WebSocket-Extensions: permessage-deflate" + params + "\r\n"

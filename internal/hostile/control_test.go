@@ -1,7 +1,6 @@
 package hostile
 
 import (
-	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,7 +91,7 @@ func TestMaskedWrongly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachTarget(t, func(t *testing.T, g target) {
 				v := g.open(t)
-				if g.door == throughDial {
+				if g.door.client() {
 					v.SendRaw(f.Masked())
 				} else {
 					v.SendRaw(f.Unmasked())
@@ -148,8 +147,8 @@ func TestDataAfterClose(t *testing.T) {
 // leave ends the connection behind the closing handshake. The server does so first, and a client waits for it (RFC 6455, section 7.1.1).
 func (v *victim) leave() {
 	v.t.Helper()
-	if v.door == throughDial {
-		require.NoError(v.t, v.Conn.(*net.TCPConn).CloseWrite())
+	if v.door.client() {
+		require.NoError(v.t, v.halfClose())
 	}
 	v.ExpectEnd()
 }

@@ -138,10 +138,10 @@ func TestDefaultFragments(t *testing.T) {
 	})
 }
 
-// While a write is blocked, pings are answered later and by one pong: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s)
+// While a write is blocked, pings are answered later, and not all of them. A KiB of pongs waits, of which the last is the newest: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s)
 // in response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently processed Ping frame"
 // (RFC 6455, section 5.5.3).
-func TestDefaultOnePongQueued(t *testing.T) {
+func TestDefaultPongsQueued(t *testing.T) {
 	t.Parallel()
 	for _, d := range doors {
 		t.Run(string(d), func(t *testing.T) {
@@ -155,7 +155,11 @@ func TestDefaultOnePongQueued(t *testing.T) {
 			_, err := io.ReadFull(v.Conn, first) // it is being written
 			require.NoError(t, err)
 			var pings []byte
-			for i := range 10_000 {
+			count := 10_000
+			if d == throughHTTP2 {
+				count = 3000 // net/http grants a stream nothing while a write to it waits for a window: these fit into the first
+			}
+			for i := range count {
 				pings = append(pings, v.Encode(wstest.Frame{Opcode: wstest.Ping, Payload: string(binary.BigEndian.AppendUint32(nil, uint32(i)))})...)
 			}
 			v.SendRaw(pings)
@@ -165,7 +169,16 @@ func TestDefaultOnePongQueued(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, f.Payload == large)
 			require.NoError(t, <-written)
-			v.Expect(wstest.Frame{Opcode: wstest.Pong, Payload: "\x00\x00\x27\x0f"}) // the newest
+			octets := 0
+			for last := -1; last < count-1; {
+				pong := v.Receive()
+				require.Equal(t, byte(wstest.Pong), pong.Opcode)
+				n := int(binary.BigEndian.Uint32([]byte(pong.Payload)))
+				require.Greater(t, n, last, "pongs keep their order")
+				last = n
+				octets += len(pong.Unmasked())
+			}
+			require.LessOrEqual(t, octets, 1<<10)
 			v.ExpectNothing()
 		})
 	}
@@ -385,7 +398,7 @@ func TestDefaultClosing(t *testing.T) {
 	})
 	t.Run("over TCP", func(t *testing.T) {
 		eachTarget(t, func(t *testing.T, g target) {
-			if g.door == throughDial {
+			if g.door.client() {
 				return // it waits for the server
 			}
 			v := g.open(t)

@@ -9,5 +9,6 @@
 // descriptors within bounds, and end the connection. The goroutines and descriptors of all tests are counted when they are through
 // (TestMain). Attacks by a thousand connections, or of a GiB, need -hostile.full.
 //
-// What is known of HTTP/2 (CVE-2023-44487, CVE-2023-45288) has no test as long as the library does not speak it.
+// All of it goes by HTTP/2, too (RFC 8441), where a stream stands in the place of the socket; http2_test.go has what is possible there alone.
+// What is known of HTTP/2 itself, such as CVE-2023-45288, is for net/http and golang.org/x/net to see to.
 package hostile

@@ -55,7 +55,7 @@ func TestPingFloodNothingRead(t *testing.T) {
 	}
 	for name, every := range map[string]int{"pings": pings, "pings and messages": pings / 200} {
 		t.Run(name, func(t *testing.T) {
-			eachTarget(t, func(t *testing.T, g target) { floodWithPings(t, g, pings, every) })
+			eachSocket(t, func(t *testing.T, g target) { floodWithPings(t, g, pings, every) })
 		})
 	}
 }

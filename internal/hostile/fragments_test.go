@@ -3,7 +3,6 @@ package hostile
 import (
 	"bytes"
 	"compress/flate"
-	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -171,7 +170,7 @@ func TestEndOfInputWithinMessage(t *testing.T) {
 
 // encode is what the attacker of a target sends for a frame.
 func (g target) encode(f wstest.Frame) []byte {
-	if g.door == throughDial {
+	if g.door.client() {
 		return f.Unmasked()
 	}
 	return f.Masked()
@@ -184,7 +183,7 @@ func TestEndOfInputPartialData(t *testing.T) {
 		v := g.open(t)
 		v.Send(wstest.Frame{More: true, Opcode: wstest.Text, Payload: "all "})
 		v.SendRaw(v.Encode(wstest.Frame{Opcode: wstest.Continuation, Payload: "that came"})[:len(v.header("8089"))+4])
-		require.NoError(t, v.Conn.(*net.TCPConn).CloseWrite())
+		require.NoError(t, v.halfClose())
 		messageType, p, err := v.conn.ReadMessage()
 		require.True(t, websocket.IsCloseError(err, websocket.CloseAbnormalClosure), "%v", err)
 		require.Equal(t, websocket.TextMessage, messageType)
@@ -209,7 +208,7 @@ func TestEndOfInputBehindMessage(t *testing.T) {
 			eachTarget(t, func(t *testing.T, g target) {
 				v := g.open(t)
 				v.Send(frames...)
-				require.NoError(t, v.Conn.(*net.TCPConn).CloseWrite())
+				require.NoError(t, v.halfClose())
 				for _, f := range frames {
 					v.expectDelivered(int(f.Opcode), f.Payload)
 				}

@@ -300,7 +300,7 @@ func TestMaskedFrameFromServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachTarget(t, func(t *testing.T, g target) {
 				v := g.open(t)
-				if g.door == throughDial {
+				if g.door.client() {
 					v.SendRaw(f.Masked())
 				} else {
 					v.SendRaw(f.Unmasked()) // what a client must not send

@@ -90,7 +90,16 @@ const (
 	throughNetHTTP door = "Upgrade"     // a server behind net/http
 	throughConn    door = "UpgradeConn" // a server on a bare connection
 	throughDial    door = "Dial"        // a client
+
+	throughHTTP2     door = "HTTP2"     // a server of HTTP/2
+	throughHTTP2Dial door = "HTTP2Dial" // a client that dials by HTTP/2
 )
+
+// client reports whether the victim is the client.
+func (d door) client() bool { return d == throughDial || d == throughHTTP2Dial }
+
+// http2 reports whether the connection is a stream of HTTP/2.
+func (d door) http2() bool { return d == throughHTTP2 || d == throughHTTP2Dial }
 
 // A way is how a victim reads.
 type way string
@@ -104,8 +113,9 @@ const (
 )
 
 var (
-	doors = []door{throughNetHTTP, throughConn, throughDial}
-	ways  = []way{byMessage, byStream, byLoop, byServe, byStart}
+	doors   = append([]door{throughHTTP2, throughHTTP2Dial}, sockets...)
+	sockets = []door{throughNetHTTP, throughConn, throughDial}
+	ways    = []way{byMessage, byStream, byLoop, byServe, byStart}
 )
 
 // target says what is attacked.
@@ -116,6 +126,7 @@ type target struct {
 	options websocket.Options // Compression is set by deflate unless it is set already
 	answer  bool              // echo every message
 	silent  bool              // never read: the connection is opened and left to the test
+	hold    bool              // the attacker grants no more than the first windows of HTTP/2
 
 	extensions string // header lines that the attacker sends in place of the usual ones about permessage-deflate
 }
@@ -130,7 +141,12 @@ func (g target) String() string {
 
 // eachTarget runs f against every door and way, with and without permessage-deflate. Under the race detector it is a third of them for
 // each test, and all for all tests together, unless -hostile.full asks for more.
-func eachTarget(t *testing.T, f func(t *testing.T, g target)) {
+func eachTarget(t *testing.T, f func(t *testing.T, g target)) { eachTargetOf(t, doors, f) }
+
+// eachSocket is eachTarget without HTTP/2, for attacks on the socket.
+func eachSocket(t *testing.T, f func(t *testing.T, g target)) { eachTargetOf(t, sockets, f) }
+
+func eachTargetOf(t *testing.T, doors []door, f func(t *testing.T, g target)) {
 	n, left := len(t.Name()), 0
 	for _, d := range doors {
 		for _, w := range ways {
@@ -188,11 +204,17 @@ func (g target) open(t testing.TB) *victim {
 		nc = v.connectConn(conns)
 	case throughDial:
 		nc = v.beDialed(conns)
+	case throughHTTP2:
+		nc = v.connectHTTP2(conns)
+	case throughHTTP2Dial:
+		nc = v.beDialedHTTP2(conns)
 	default:
 		t.Fatalf("no such door: %q", g.door)
 	}
 	t.Cleanup(func() {
-		_ = nc.(*net.TCPConn).SetLinger(0) // it may be closed; if not, its port is free at once
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // it may be closed; if not, its port is free at once
+		}
 		nc.Close()
 	})
 	select {
@@ -201,7 +223,7 @@ func (g target) open(t testing.TB) *victim {
 		t.Fatal("no connection")
 	}
 	t.Cleanup(func() { v.conn.Close() })
-	if g.door == throughDial {
+	if g.door.client() {
 		v.Peer = wstest.NewServer(t, nc)
 	} else {
 		v.Peer = wstest.NewClient(t, nc)
@@ -403,12 +425,15 @@ func (v *victim) read() {
 // header makes a frame header out of hexadecimal digits that set the mask bit: without it and the key where the attacker is a server.
 func (v *victim) header(digits string) []byte {
 	h := wstest.Hex(digits)
-	if v.door == throughDial {
+	if v.door.client() {
 		h[1] &= 0x7f
 		return h
 	}
 	return append(h, 0, 0, 0, 0) // the key that changes nothing
 }
+
+// halfClose ends the attacker's direction of the connection.
+func (v *victim) halfClose() error { return v.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
 // hand keeps a message for the test. An attack that delivers more than the test looks at must not hold up the victim.
 func (v *victim) hand(messageType int, p []byte) {

@@ -270,7 +270,7 @@ func aggregate(t *testing.T, g target, limit int64, total, size int) {
 // (RFC 6455, section 7.1.5), of which the victim is told as 1006.
 func (v *victim) breakOff() {
 	v.t.Helper()
-	require.NoError(v.t, v.Conn.(*net.TCPConn).CloseWrite())
+	require.NoError(v.t, v.halfClose())
 	v.expectBrokenOff()
 }
 

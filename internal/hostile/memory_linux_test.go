@@ -51,7 +51,7 @@ func someVictims(t *testing.T, n int, options websocket.Options, deflates []bool
 	if raceEnabled {
 		t.Skip("the race detector has memory of its own; run without -race")
 	}
-	for _, d := range doors {
+	for _, d := range sockets {
 		for _, w := range []way{byMessage, byStream, byServe, byStart} {
 			for _, deflate := range deflates {
 				if deflate && w != byMessage && w != byStart {
@@ -172,7 +172,7 @@ func TestMemoryOfAFragmentWithMuchBehindIt(t *testing.T) {
 
 // sendEither sends what was encoded before for the attacker's role.
 func (v *victim) sendEither(asServer, asClient []byte) {
-	if v.door == throughDial {
+	if v.door.client() {
 		v.SendRaw(asServer)
 	} else {
 		v.SendRaw(asClient)

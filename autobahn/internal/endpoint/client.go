@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http2"
 )
 
 // Client is the client under test. It asks the suite's server how many cases
@@ -19,6 +20,8 @@ type Client struct {
 	Agent string        // name of this client in the reports
 	Wait  time.Duration // how long to try the first connection while the server starts, 0 is once
 	Log   *log.Logger   // told of connections that could not be opened, and how many were at the end
+
+	transport *http2.Transport // nil is HTTP/1.1
 }
 
 // patience bounds an opening handshake. The suite writes all its reports before
@@ -35,6 +38,10 @@ const retryAfter = 100 * time.Millisecond
 // Run plays the cases. An error says that they were not played to the end; how
 // they went is in the reports.
 func (c Client) Run(ctx context.Context) error {
+	if c.HTTP2 {
+		c.transport = &http2.Transport{TLSClientConfig: c.TLS, Unencrypted: true}
+		defer c.transport.CloseIdleConnections()
+	}
 	count, err := c.caseCount(ctx)
 	if err != nil {
 		return fmt.Errorf("getCaseCount: %w", err)
@@ -67,6 +74,9 @@ func (c Client) Run(ctx context.Context) error {
 // dial opens a connection to the suite's server.
 func (c Client) dial(ctx context.Context, request string) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{HandshakeTimeout: patience, Options: c.options()}
+	if c.transport != nil {
+		dialer.Transport = c.transport
+	}
 	conn, _, err := dialer.DialContext(ctx, c.URL+"/"+request, nil)
 	return conn, err
 }

@@ -5,6 +5,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -22,6 +23,9 @@ type Config struct {
 	Read        string // one of Paths
 	Compression bool   // agree on permessage-deflate
 	Takeover    bool   // with context takeover
+
+	HTTP2 bool        // speak HTTP/2 (RFC 8441), without TLS unless there is
+	TLS   *tls.Config // a configuration for it
 }
 
 // Default is the Config without flags.

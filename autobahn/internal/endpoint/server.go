@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http2"
 )
 
 // Serve is the server under test, on every path of the listener, until ctx ends.
@@ -27,8 +28,22 @@ func (c Config) Serve(ctx context.Context, ln net.Listener) error {
 		echo.ServeHTTP(w, r)
 	})}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
+	if c.HTTP2 {
+		http2.Configure(server)
+		server.Protocols = new(http.Protocols)
+		server.Protocols.SetHTTP2(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
+		// Here nothing is hijacked: Close would cut connections that take their leave.
+		stop()
+		stop = context.AfterFunc(ctx, func() { server.Shutdown(context.Background()) })
+	}
 	defer stop()
-	err := server.Serve(ln)
+	serve := server.Serve
+	if c.TLS != nil {
+		server.TLSConfig = c.TLS.Clone()
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
+	}
+	err := serve(ln)
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

@@ -1,0 +1,975 @@
+package websocket
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket/http2"
+	"github.com/duplexkit/websocket/internal/wstest"
+)
+
+// The tests of an exchange are about a stream in memory, which behaves as those of
+// net/http and x/net/http2 do. What needs the real ones is further below.
+
+// A memStream is the other side of an exchange.
+type memStream struct {
+	x     *exchange
+	read  io.Reader      // what the exchange sends
+	write *io.PipeWriter // what it is to receive
+	reset chan struct{}  // closed when it has reset the stream
+}
+
+var errReset = errors.New("stream reset")
+
+// newMemStream makes an exchange. Without a reader of memStream.read a write waits.
+func newMemStream(t testing.TB, server bool) *memStream {
+	in, write := io.Pipe()
+	s := &memStream{write: write, reset: make(chan struct{})}
+	if server {
+		read, w := io.Pipe()
+		rw := &memResponse{pipe: w, cut: s.reset}
+		s.read = read
+		s.x = newExchange(in, &responseOutlet{rw, http.NewResponseController(rw)}, namedAddr{"mem", "s"}, namedAddr{"mem", "c"})
+		stop := soon(func() bool {
+			s.x.wait() // as the handler does before it returns
+			w.Close()
+			return true
+		})
+		t.Cleanup(func() {
+			s.x.Close()
+			<-stop
+		})
+		return s
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	out := newRequestOutlet(cancel)
+	s.read = out.body
+	s.x = clientExchange(&responseBody{ReadCloser: in}, out, nil)
+	context.AfterFunc(ctx, func() { // as an HTTP client does
+		close(s.reset)
+		write.CloseWithError(errReset)
+		out.body.Close()
+	})
+	t.Cleanup(func() {
+		s.x.Close()
+		<-s.reset
+	})
+	return s
+}
+
+// A memResponse is a ResponseWriter with nothing between it and the client.
+type memResponse struct {
+	pipe *io.PipeWriter
+	cut  chan struct{}
+	once sync.Once
+	gone bool // the handler has returned
+}
+
+func (w *memResponse) Header() http.Header { return nil }
+func (w *memResponse) WriteHeader(int)     {}
+func (w *memResponse) FlushError() error   { return nil }
+
+func (w *memResponse) Write(b []byte) (int, error) {
+	if w.gone {
+		panic("Write called after Handler finished")
+	}
+	return w.pipe.Write(b)
+}
+
+// SetWriteDeadline resets the stream if the time is over.
+func (w *memResponse) SetWriteDeadline(t time.Time) error {
+	if t.Before(time.Now()) {
+		w.once.Do(func() { close(w.cut) })
+		w.pipe.CloseWithError(errReset)
+	}
+	return nil
+}
+
+// inStreams runs a scenario with the exchange of a server and that of a client, each
+// in a bubble.
+func inStreams(t *testing.T, scenario func(t *testing.T, s *memStream)) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) { scenario(t, newMemStream(t, server)) })
+}
+
+type done struct {
+	n   int
+	err error
+}
+
+// readSoon reads up to n bytes.
+func (s *memStream) readSoon(n int) <-chan done {
+	return soon(func() done {
+		n, err := s.x.Read(make([]byte, n))
+		return done{n, err}
+	})
+}
+
+func (s *memStream) writeSoon(b string) <-chan done {
+	return soon(func() done {
+		n, err := s.x.Write([]byte(b))
+		return done{n, err}
+	})
+}
+
+// send is what the other side sends. It waits until that is read.
+func (s *memStream) send(t testing.TB, b string) {
+	t.Helper()
+	_, err := io.WriteString(s.write, b)
+	require.NoError(t, err)
+}
+
+func TestExchangeReads(t *testing.T) {
+	inStreams(t, func(t *testing.T, s *memStream) {
+		n, err := s.x.Read(nil)
+		require.Zero(t, n)
+		require.NoError(t, err)
+		r := s.readSoon(10)
+		s.send(t, "hello")
+		require.Equal(t, done{5, nil}, <-r)
+		r = s.readSoon(10)
+		synctest.Wait()
+		s.write.Close()
+		require.Equal(t, done{0, io.EOF}, <-r)
+		require.Equal(t, done{0, io.EOF}, <-s.readSoon(10))
+	})
+}
+
+// A read that is called off leaves what comes to the next one.
+func TestExchangeReadsAreResumed(t *testing.T) {
+	for name, later := range map[string]struct{ callsOff func(s *memStream) }{
+		"by a deadline":       {func(s *memStream) { s.x.SetReadDeadline(time.Now().Add(time.Second)) }},
+		"as it was foreseen":  {func(s *memStream) { s.x.foresee(true) }},
+		"by the past at once": {func(s *memStream) { s.x.foresee(true); s.x.SetReadDeadline(time.Now().Add(time.Hour)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inStreams(t, func(t *testing.T, s *memStream) {
+				later.callsOff(s)
+				r := s.readSoon(10)
+				synctest.Wait()
+				require.NoError(t, s.x.SetReadDeadline(longAgo))
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-r)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+				require.NoError(t, s.x.SetReadDeadline(time.Time{}))
+
+				r = s.readSoon(2)
+				synctest.Wait()
+				s.send(t, "hello") // read by what was started for the first
+				require.Equal(t, done{2, nil}, <-r)
+				got := make([]byte, 10)
+				n, err := s.x.Read(got)
+				require.NoError(t, err)
+				require.Equal(t, "llo", string(got[:n]))
+
+				s.x.SetReadDeadline(time.Now().Add(time.Second))
+				r = s.readSoon(10)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-r, "it runs")
+				require.NoError(t, s.x.SetReadDeadline(time.Time{}))
+				s.write.Close()
+				for range 3 {
+					require.Equal(t, done{0, io.EOF}, <-s.readSoon(10))
+				}
+			})
+		})
+	}
+}
+
+// Bytes that come with the end are read before it.
+func TestExchangeFetchWithError(t *testing.T) {
+	t.Parallel()
+	x := newExchange(&endsWith{"bye"}, nil, namedAddr{}, namedAddr{})
+	x.foresee(true)
+	got := make([]byte, 2)
+	n, err := x.Read(got)
+	require.NoError(t, err)
+	require.Equal(t, "by", string(got[:n]))
+	n, err = x.Read(got)
+	require.NoError(t, err)
+	require.Equal(t, "e", string(got[:n]))
+	for range 2 {
+		n, err = x.Read(got)
+		require.Zero(t, n)
+		require.Equal(t, io.EOF, err)
+	}
+	x = newExchange(&endsWith{"bye"}, nil, namedAddr{}, namedAddr{})
+	n, err = x.Read(make([]byte, 10))
+	require.Equal(t, 3, n)
+	require.Equal(t, io.EOF, err, "the same read, as an io.Reader may")
+}
+
+// endsWith is a body whose end comes with its last bytes.
+type endsWith struct{ words string }
+
+func (b *endsWith) Close() error { return nil }
+
+func (b *endsWith) Read(p []byte) (n int, err error) {
+	n = copy(p, b.words)
+	if b.words = b.words[n:]; b.words == "" {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Of a message that lies before us to its end, a read that is called off gets the rest,
+// if what came before filled the memory for it.
+func TestExchangeReadsTheRestOfAMessage(t *testing.T) {
+	for name, wary := range map[string]bool{"read by a fetch": true, "read directly": false} {
+		t.Run(name, func(t *testing.T) {
+			inStreams(t, func(t *testing.T, s *memStream) {
+				if wary {
+					s.x.foresee(true)
+				}
+				big := strings.Repeat("x", 1<<minBuffer)
+				sent := soon(func() error {
+					_, err := io.WriteString(s.write, big+"rest")
+					return err
+				})
+				r := s.readSoon(len(big))
+				require.Equal(t, done{len(big), nil}, <-r)
+				s.x.SetReadDeadline(longAgo)
+				require.Equal(t, done{4, nil}, <-s.readSoon(10))
+				require.NoError(t, <-sent)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+
+				s.x.SetReadDeadline(time.Now().Add(time.Hour))
+				sent = soon(func() error {
+					_, err := io.WriteString(s.write, "hello")
+					return err
+				})
+				require.Equal(t, done{2, nil}, <-s.readSoon(2))
+				s.x.SetReadDeadline(longAgo)
+				require.Equal(t, done{3, nil}, <-s.readSoon(10), "it came together with the first")
+				require.NoError(t, <-sent)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			})
+		})
+	}
+	t.Run("that is not there", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			s.x.foresee(true)
+			big := strings.Repeat("x", 1<<minBuffer)
+			r := s.readSoon(len(big))
+			s.send(t, big)
+			require.Equal(t, done{len(big), nil}, <-r)
+			s.x.SetReadDeadline(longAgo)
+			before := time.Now()
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			require.Equal(t, restTime, time.Since(before))
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(10))
+			require.Equal(t, restTime, time.Since(before), "once")
+			s.x.SetReadDeadline(time.Time{})
+			r = s.readSoon(10)
+			s.send(t, "rest")
+			require.Equal(t, done{4, nil}, <-r)
+		})
+	})
+}
+
+// Reads at the same time share what comes, and nothing gets lost.
+func TestExchangeReadsSideBySide(t *testing.T) {
+	inStreams(t, func(t *testing.T, s *memStream) {
+		s.x.foresee(true)
+		a, b := s.readSoon(1), s.readSoon(1)
+		synctest.Wait()
+		s.send(t, "x")
+		synctest.Wait()
+		s.send(t, "y")
+		require.Equal(t, done{1, nil}, <-a)
+		require.Equal(t, done{1, nil}, <-b)
+		s.x.foresee(false)
+	})
+}
+
+// A deadline that comes when a read waits which was not prepared for it ends the stream.
+func TestExchangeReadIsCut(t *testing.T) {
+	inStreams(t, func(t *testing.T, s *memStream) {
+		r := s.readSoon(10)
+		synctest.Wait()
+		require.NoError(t, s.x.SetReadDeadline(time.Now().Add(time.Second)))
+		require.NoError(t, s.x.SetReadDeadline(time.Now().Add(time.Hour)))
+		time.Sleep(time.Minute)
+		require.NoError(t, s.x.SetReadDeadline(time.Time{}))
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, s.x.SetReadDeadline(time.Now().Add(time.Second)))
+		before := time.Now()
+		got := <-r
+		require.Equal(t, time.Second, time.Since(before))
+		require.Equal(t, done{0, errCut}, got)
+		require.ErrorIs(t, got.err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(t, got.err, &timeout)
+		require.True(t, timeout.Timeout())
+		require.False(t, errCut.Temporary())
+		require.Contains(t, got.err.Error(), "deadline")
+		require.False(t, isTimeout(got.err), "it can't be taken back")
+		<-s.reset
+		require.NoError(t, s.x.SetReadDeadline(time.Time{}))
+		require.Equal(t, done{0, errCut}, <-s.readSoon(1))
+	})
+}
+
+// A read that comes to its end leaves nothing behind that cuts the stream.
+func TestExchangeReadEndsBeforeTheCut(t *testing.T) {
+	inStreams(t, func(t *testing.T, s *memStream) {
+		r := s.readSoon(10)
+		synctest.Wait()
+		require.NoError(t, s.x.SetReadDeadline(time.Now().Add(time.Second)))
+		s.send(t, "x")
+		require.Equal(t, done{1, nil}, <-r)
+		time.Sleep(time.Minute)
+		require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(1))
+		require.NoError(t, s.x.SetReadDeadline(time.Time{}))
+		r = s.readSoon(10)
+		synctest.Wait()
+		s.send(t, "y")
+		require.Equal(t, done{1, nil}, <-r)
+		s.x.cutReads(longAgo) // a timer that was stopped too late
+		select {
+		case <-s.reset:
+			t.Fatal("the stream is over")
+		default:
+		}
+	})
+}
+
+func TestExchangeWrites(t *testing.T) {
+	inStreams(t, func(t *testing.T, s *memStream) {
+		w := s.writeSoon("hello")
+		got := make([]byte, 5)
+		_, err := io.ReadFull(s.read, got)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+		require.Equal(t, done{5, nil}, <-w)
+	})
+}
+
+func TestExchangeWriteDeadline(t *testing.T) {
+	t.Run("that has passed", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			require.NoError(t, s.x.SetDeadline(time.Now().Add(-time.Second)))
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.writeSoon("x"))
+			require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.readSoon(1))
+			require.NoError(t, s.x.SetDeadline(time.Time{}))
+			w := s.writeSoon("x")
+			_, err := io.ReadFull(s.read, make([]byte, 1))
+			require.NoError(t, err)
+			require.Equal(t, done{1, nil}, <-w, "nothing was lost by it")
+		})
+	})
+	for name, set := range map[string]func(x *exchange){
+		"set before": func(x *exchange) {},
+		"moved":      func(x *exchange) { x.SetWriteDeadline(time.Now().Add(time.Minute)) },
+		"taken back and set again": func(x *exchange) {
+			x.SetWriteDeadline(time.Time{})
+			time.Sleep(time.Hour)
+			x.SetWriteDeadline(time.Now().Add(time.Second))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inStreams(t, func(t *testing.T, s *memStream) {
+				require.NoError(t, s.x.SetWriteDeadline(time.Now().Add(time.Second)))
+				w := s.writeSoon("a")
+				synctest.Wait()
+				set(s.x)
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-w)
+				<-s.reset
+				s.write.CloseWithError(errReset)
+				require.Equal(t, done{0, errLate}, <-s.readSoon(1))
+				require.NoError(t, s.x.SetWriteDeadline(time.Time{}))
+				require.Equal(t, done{0, os.ErrDeadlineExceeded}, <-s.writeSoon("c"), "the stream is over")
+			})
+		})
+	}
+	t.Run("that came too late", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			require.NoError(t, s.x.SetWriteDeadline(time.Now().Add(time.Second)))
+			w := s.writeSoon("x")
+			_, err := io.ReadFull(s.read, make([]byte, 1))
+			require.NoError(t, err)
+			require.Equal(t, done{1, nil}, <-w)
+			time.Sleep(time.Minute)
+			s.x.cutWrites() // a timer that was stopped too late
+			select {
+			case <-s.reset:
+				t.Fatal("the stream is over")
+			default:
+			}
+		})
+	})
+}
+
+func TestExchangeClose(t *testing.T) {
+	t.Run("reads and writes return", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			r, w := s.readSoon(1), s.writeSoon("x")
+			synctest.Wait()
+			require.NoError(t, s.x.SetDeadline(time.Now().Add(time.Hour)))
+			require.NoError(t, s.x.Close())
+			require.Equal(t, done{0, net.ErrClosed}, <-r)
+			require.Equal(t, done{0, net.ErrClosed}, <-w)
+			require.Equal(t, done{0, net.ErrClosed}, <-s.readSoon(1))
+			require.Equal(t, done{0, net.ErrClosed}, <-s.writeSoon("x"))
+			require.Equal(t, net.ErrClosed, s.x.Close())
+			require.Equal(t, net.ErrClosed, s.x.SetDeadline(time.Time{}))
+			require.Equal(t, net.ErrClosed, s.x.SetReadDeadline(time.Time{}))
+			require.Equal(t, net.ErrClosed, s.x.SetWriteDeadline(time.Time{}))
+			s.x.wait()
+		})
+	})
+	t.Run("a read that was prepared returns", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			s.x.foresee(true)
+			r := s.readSoon(1)
+			synctest.Wait()
+			require.NoError(t, s.x.Close())
+			require.Equal(t, done{0, net.ErrClosed}, <-r)
+			s.x.wait()
+		})
+	})
+	t.Run("the peer sees the end", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			require.NoError(t, s.x.Close())
+			_, err := io.ReadAll(s.read)
+			require.NoError(t, err)
+		})
+	})
+}
+
+// The handler of a server waits until nobody uses what belongs to it.
+func TestExchangeWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		in := &stubborn{free: make(chan struct{})}
+		x := newExchange(in, &responseOutlet{&memResponse{}, nil}, namedAddr{}, namedAddr{})
+		r := soon(func() error {
+			_, err := x.Read(make([]byte, 1))
+			return err
+		})
+		waited := soon(func() bool {
+			x.wait()
+			return true
+		})
+		synctest.Wait()
+		require.NoError(t, x.Close())
+		synctest.Wait()
+		select {
+		case <-waited:
+			t.Fatal("a read is still going on")
+		default:
+		}
+		close(in.free)
+		require.Equal(t, net.ErrClosed, <-r)
+		<-waited
+	})
+}
+
+// stubborn is a body whose Read returns when it likes.
+type stubborn struct{ free chan struct{} }
+
+func (s *stubborn) Close() error { return nil }
+
+func (s *stubborn) Read([]byte) (int, error) {
+	<-s.free
+	return 0, io.ErrClosedPipe
+}
+
+func TestExchangeCloseWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemStream(t, false)
+		all := soon(func() string {
+			b, err := io.ReadAll(s.read)
+			require.NoError(t, err)
+			return string(b)
+		})
+		require.Equal(t, done{1, nil}, <-s.writeSoon("x"))
+		require.NoError(t, s.x.CloseWrite())
+		require.Equal(t, "x", <-all)
+		require.ErrorIs(t, (<-s.writeSoon("x")).err, net.ErrClosed)
+		r := s.readSoon(10)
+		s.send(t, "still")
+		require.Equal(t, done{5, nil}, <-r)
+	})
+	require.ErrorIs(t, newMemStream(t, true).x.CloseWrite(), errors.ErrUnsupported)
+}
+
+// A client's Close has what was written go first, and resets nothing that can end well.
+func TestClientExchangeClose(t *testing.T) {
+	t.Parallel()
+	isReset := func(s *memStream) bool {
+		synctest.Wait()
+		select {
+		case <-s.reset:
+			return true
+		default:
+			return false
+		}
+	}
+	open := func(t *testing.T) (s *memStream, body *requestBody) {
+		s = newMemStream(t, false)
+		return s, s.read.(*requestBody)
+	}
+	t.Run("all is sent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, body := open(t)
+			read := soon(func() error {
+				_, err := body.Read(make([]byte, 10))
+				if err == nil {
+					_, err = body.Read(make([]byte, 10)) // so the first is with the network
+				}
+				return err
+			})
+			require.Equal(t, done{1, nil}, <-s.writeSoon("x"))
+			synctest.Wait()
+			require.NoError(t, s.x.Close())
+			require.True(t, isReset(s), "at once, for the server has not ended its side")
+			require.Error(t, <-read) // io.EOF, unless the reset was faster
+		})
+	})
+	t.Run("something is with the HTTP client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, body := open(t)
+			w := s.writeSoon("x")
+			_, err := body.Read(make([]byte, 10))
+			require.NoError(t, err)
+			require.Equal(t, done{1, nil}, <-w)
+			require.NoError(t, s.x.Close())
+			require.False(t, isReset(s))
+			_, err = body.Read(make([]byte, 10))
+			require.ErrorIs(t, err, io.EOF)
+			require.True(t, isReset(s))
+		})
+	})
+	t.Run("and stays there", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, body := open(t)
+			w := s.writeSoon("x")
+			_, err := body.Read(make([]byte, 10))
+			require.NoError(t, err)
+			require.Equal(t, done{1, nil}, <-w)
+			require.NoError(t, s.x.Close())
+			require.False(t, isReset(s))
+			before := time.Now()
+			<-s.reset
+			require.Equal(t, closePatience, time.Since(before))
+		})
+	})
+	t.Run("the server has ended its side", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, body := open(t)
+			r := s.readSoon(1)
+			s.write.Close()
+			require.Equal(t, done{0, io.EOF}, <-r)
+			require.NoError(t, s.x.Close())
+			_, err := body.Read(make([]byte, 10))
+			require.ErrorIs(t, err, io.EOF)
+			require.False(t, isReset(s), "our END_STREAM is on its way")
+			require.NoError(t, body.Close())
+			require.True(t, isReset(s), "which resets nothing any more")
+		})
+	})
+	t.Run("and our end does not get through", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := open(t)
+			r := s.readSoon(1)
+			s.write.Close()
+			require.Equal(t, done{0, io.EOF}, <-r)
+			require.NoError(t, s.x.Close())
+			before := time.Now()
+			<-s.reset
+			require.Equal(t, closePatience, time.Since(before))
+		})
+	})
+	t.Run("the HTTP client has given up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, body := open(t)
+			w := s.writeSoon("x")
+			synctest.Wait()
+			require.NoError(t, body.Close())
+			got := <-w
+			require.ErrorIs(t, got.err, net.ErrClosed)
+			require.ErrorContains(t, got.err, "stream has ended")
+			require.NoError(t, s.x.Close())
+			require.True(t, isReset(s))
+		})
+	})
+}
+
+// A handler that has returned takes no program with it.
+func TestResponseOutletAfterTheHandler(t *testing.T) {
+	t.Parallel()
+	w := &memResponse{gone: true}
+	n, err := (&responseOutlet{w, http.NewResponseController(w)}).Write([]byte("x"))
+	require.Zero(t, n)
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.ErrorContains(t, err, "handler has returned")
+}
+
+func TestExchangeAddresses(t *testing.T) {
+	t.Parallel()
+	local := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 443}
+	known := context.WithValue(t.Context(), http.LocalAddrContextKey, net.Addr(local))
+	for _, tt := range []struct {
+		name          string
+		ctx           context.Context
+		major         int
+		remote        string
+		local, wanted net.Addr
+	}{
+		{"TCP", known, 2, "10.0.0.2:80", local, &net.TCPAddr{IP: net.IP{10, 0, 0, 2}, Port: 80}},
+		{"UDP", known, 3, "[2001:db8::1]:80", local, &net.UDPAddr{IP: net.ParseIP("2001:db8::1"), Port: 80}},
+		{"Unix", known, 2, "@", local, namedAddr{"tcp", "@"}},
+		{"nothing known", t.Context(), 3, "", namedAddr{"udp", ""}, namedAddr{"udp", ""}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodConnect, "/", http.NoBody).WithContext(tt.ctx)
+			r.ProtoMajor, r.RemoteAddr = tt.major, tt.remote
+			x := serverExchange(httptest.NewRecorder(), nil, r)
+			require.Equal(t, tt.local, x.LocalAddr())
+			require.Equal(t, tt.wanted.String(), x.RemoteAddr().String())
+			require.Equal(t, tt.wanted.Network(), x.RemoteAddr().Network())
+		})
+	}
+	clientEnd, serverEnd := wstest.TCP(t)
+	x := clientExchange(nil, nil, clientEnd)
+	require.Equal(t, clientEnd.LocalAddr(), x.LocalAddr())
+	require.Equal(t, serverEnd.LocalAddr().String(), x.RemoteAddr().String())
+	require.Empty(t, clientExchange(nil, nil, nil).RemoteAddr().String())
+}
+
+// What belongs to an HTTP server goes with it.
+func TestDrainWith(t *testing.T) {
+	count := func() (n int) {
+		drains.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	before := count()
+	func() {
+		s := new(http.Server)
+		r := httptest.NewRequest(http.MethodConnect, "/", nil)
+		r = r.WithContext(context.WithValue(t.Context(), http.ServerContextKey, s))
+		var peers []*wstest.Peer
+		for range 3 {
+			c, peer := scripted(t, overPipe, true, Options{})
+			drainWith(r, c)
+			peers = append(peers, peer)
+			reading(c)
+		}
+		require.Equal(t, before+1, count())
+		shut := soon(func() error { return s.Shutdown(t.Context()) })
+		for _, peer := range peers {
+			peer.ExpectClose(CloseGoingAway)
+			peer.Send(wstest.CloseFrame(CloseGoingAway, ""))
+		}
+		require.NoError(t, <-shut)
+		c, _ := scripted(t, overPipe, true, Options{})
+		drainWith(httptest.NewRequest(http.MethodConnect, "/", nil), c) // of no server
+	}()
+	for count() > before {
+		runtime.GC()
+		runtime.Gosched()
+	}
+}
+
+// overHTTP2 is a stream of an HTTP/2 connection, after its handshake.
+func overHTTP2(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	c, s := connectedHTTP2(t, Options{})
+	return c.NetConn(), s.NetConn()
+}
+
+// connectedHTTP2 returns the two ends of a WebSocket over HTTP/2.
+func connectedHTTP2(t testing.TB, opts Options) (client, server *Conn) {
+	t.Helper()
+	line := newHTTP2Line(t, opts)
+	return line.open(t)
+}
+
+// An http2Line is a server and a client of HTTP/2.
+type http2Line struct {
+	server *httptest.Server
+	dialer Dialer
+	opened chan *Conn
+}
+
+func newHTTP2Line(t testing.TB, opts Options) *http2Line {
+	t.Helper()
+	l := &http2Line{opened: make(chan *Conn)}
+	u := Upgrader{Options: opts}
+	l.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		l.opened <- c
+		c.NetConn().(*exchange).wait()
+	}))
+	l.server.EnableHTTP2 = true
+	http2.Configure(l.server.Config)
+	l.server.StartTLS()
+	roots := l.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	transport := &http2.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	l.dialer = Dialer{Options: opts, Transport: transport}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		l.server.Close()
+	})
+	return l
+}
+
+func (l *http2Line) open(t testing.TB) (client, server *Conn) {
+	t.Helper()
+	dialed := soon(func() (err error) {
+		client, _, err = l.dialer.Dial("wss"+strings.TrimPrefix(l.server.URL, "https"), nil)
+		return err
+	})
+	server = <-l.opened
+	require.NoError(t, <-dialed)
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
+	return client, server
+}
+
+// bothOverHTTP2 runs a test with our end a server's and a client's.
+func bothOverHTTP2(t *testing.T, opts Options, test func(t *testing.T, ours, theirs *Conn)) {
+	for _, server := range []bool{true, false} {
+		t.Run(roleName(server), func(t *testing.T) {
+			noLeaks(t)
+			client, serverConn := connectedHTTP2(t, opts)
+			if server {
+				test(t, serverConn, client)
+			} else {
+				test(t, client, serverConn)
+			}
+		})
+	}
+}
+
+// Reads that are cancelled and taken up again, again and again: no message is lost, none
+// comes twice. Half of the cancellations come while a message is on its way.
+func TestHTTP2ReadsAreCancelled(t *testing.T) {
+	const rounds = 1000
+	type how struct {
+		name string
+		read func(ctx context.Context, c *Conn, got func(string)) error
+	}
+	for _, way := range []how{
+		{"ReadMessageContext", func(ctx context.Context, c *Conn, got func(string)) error {
+			for {
+				_, p, err := c.ReadMessageContext(ctx, nil)
+				if err != nil {
+					return err
+				}
+				got(string(p))
+			}
+		}},
+		{"Messages", func(ctx context.Context, c *Conn, got func(string)) error {
+			for m, err := range c.Messages(ctx) {
+				if err != nil {
+					return err
+				}
+				got(string(m.Data))
+			}
+			return nil
+		}},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+				cause := errors.New("enough for now")
+				next, sent := 0, make(chan error, 1)
+				for round := range rounds {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					if round%2 == 0 {
+						go func() {
+							sent <- theirs.WriteMessage(TextMessage, fmt.Append(nil, round/2))
+							cancel(cause)
+						}()
+					} else {
+						sent <- nil
+						go cancel(cause)
+					}
+					err := way.read(ctx, ours, func(p string) {
+						require.Equal(t, fmt.Sprint(next), p)
+						next++
+					})
+					require.Equal(t, cause, err)
+					require.NoError(t, <-sent)
+				}
+				for ; next < rounds/2; next++ {
+					_, p, err := ours.ReadMessage()
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprint(next), string(p))
+				}
+				require.NoError(t, theirs.WriteMessage(TextMessage, []byte("last")))
+				requireMessage(t, TextMessage, "last", <-reading(ours))
+			})
+		})
+	}
+}
+
+// A Serve whose context ends takes leave, and has handed out what came.
+func TestHTTP2ServeIsCancelled(t *testing.T) {
+	bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+		cause := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		got := make(chan string)
+		served := soon(func() error {
+			return ours.Serve(ctx, func(m Message) error {
+				got <- string(m.Data)
+				return nil
+			})
+		})
+		for i := range 100 {
+			require.NoError(t, theirs.WriteMessage(TextMessage, fmt.Append(nil, i)))
+			require.Equal(t, fmt.Sprint(i), <-got)
+		}
+		read := reading(theirs)
+		cancel(cause)
+		require.True(t, IsCloseError((<-read).err, CloseGoingAway))
+		require.Equal(t, cause, <-served)
+	})
+}
+
+func TestHTTP2ReadDeadline(t *testing.T) {
+	t.Run("before a read", func(t *testing.T) {
+		bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+			for i := range 20 {
+				require.NoError(t, ours.SetReadDeadline(time.Now().Add(time.Millisecond)))
+				require.ErrorIs(t, requireNothing(t, <-reading(ours)), os.ErrDeadlineExceeded)
+				require.NoError(t, theirs.WriteMessage(TextMessage, fmt.Append(nil, i)))
+				require.NoError(t, ours.SetReadDeadline(time.Time{}))
+				requireMessage(t, TextMessage, fmt.Sprint(i), <-reading(ours))
+			}
+		})
+	})
+	t.Run("while a read waits without one", func(t *testing.T) {
+		bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+			read, other := reading(ours), reading(theirs)
+			x := ours.NetConn().(*exchange)
+			for direct := 0; direct == 0; runtime.Gosched() {
+				x.mu.Lock()
+				direct = x.direct
+				x.mu.Unlock()
+			}
+			require.NoError(t, ours.SetReadDeadline(time.Now().Add(time.Millisecond)))
+			err := requireNothing(t, <-read)
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.NoError(t, ours.SetReadDeadline(time.Time{}))
+			require.ErrorIs(t, requireNothing(t, <-reading(ours)), os.ErrDeadlineExceeded, "there is no way back")
+			requireNothing(t, <-other)
+			<-ours.Context().Done()
+		})
+	})
+}
+
+// A handler that has called Upgrade and returns too early takes its stream with it, and
+// not the program.
+func TestHTTP2HandlerReturnsEarly(t *testing.T) {
+	noLeaks(t)
+	line := newHTTP2Line(t, Options{})
+	wait := line.server.Config.Handler
+	early := make(chan *Conn, 1)
+	line.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, err := new(Upgrader).Upgrade(w, r, nil); err == nil {
+			early <- c
+		}
+	})
+	theirs, _, err := line.dialer.Dial("wss"+strings.TrimPrefix(line.server.URL, "https"), nil)
+	require.NoError(t, err)
+	ours := <-early
+	require.True(t, IsCloseError(requireNothing(t, <-reading(theirs)), CloseAbnormalClosure), "the peer sees the end")
+	x := ours.NetConn().(*exchange)
+	for over := false; !over; runtime.Gosched() {
+		x.mu.Lock()
+		over = x.writeEnd
+		x.mu.Unlock()
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for ours.WriteMessage(TextMessage, []byte("x")) == nil {
+			}
+		})
+	}
+	wg.Wait()
+	require.ErrorIs(t, ours.WriteMessage(TextMessage, []byte("x")), net.ErrClosed)
+	requireNothing(t, <-reading(ours))
+	ours.Close()
+	theirs.Close()
+	<-ours.Context().Done()
+
+	line.server.Config.Handler = wait
+	a, b := line.open(t)
+	require.NoError(t, a.WriteMessage(TextMessage, []byte("Hello")))
+	requireMessage(t, TextMessage, "Hello", <-reading(b))
+}
+
+// However it ends, by whomever: all calls return, and nothing stays behind.
+func TestHTTP2Ends(t *testing.T) {
+	for name, end := range map[string]func(ours, theirs *Conn){
+		"Close":             func(ours, theirs *Conn) { ours.Close() },
+		"Close of the peer": func(ours, theirs *Conn) { theirs.Close() },
+		"Shutdown":          func(ours, theirs *Conn) { ours.Shutdown(context.Background(), CloseNormalClosure, "") },
+		"Shutdown of both": func(ours, theirs *Conn) {
+			other := soon(func() error { return theirs.Shutdown(context.Background(), CloseNormalClosure, "") })
+			ours.Shutdown(context.Background(), CloseNormalClosure, "")
+			<-other
+		},
+		"kill":             func(ours, theirs *Conn) { ours.kill(errClosed) },
+		"kill of the peer": func(ours, theirs *Conn) { theirs.kill(errClosed) },
+		"NetConn":          func(ours, theirs *Conn) { ours.NetConn().Close() },
+		"all at once": func(ours, theirs *Conn) {
+			var wg sync.WaitGroup
+			for _, c := range []*Conn{ours, theirs} {
+				for range 3 {
+					wg.Go(func() { c.Close() })
+					wg.Go(func() { c.Shutdown(context.Background(), CloseGoingAway, "") })
+				}
+				wg.Go(func() { c.kill(errClosed) })
+			}
+			wg.Wait()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var wg sync.WaitGroup
+				for _, c := range []*Conn{ours, theirs} {
+					wg.Go(func() {
+						for {
+							if _, _, err := c.ReadMessageContext(ctx, nil); err != nil {
+								return
+							}
+						}
+					})
+					wg.Go(func() {
+						for c.WriteMessage(TextMessage, []byte("x")) == nil {
+						}
+					})
+				}
+				end(ours, theirs)
+				wg.Wait()
+				ours.Close()
+				theirs.Close()
+			})
+		})
+	}
+}
