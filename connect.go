@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 	"weak"
 )
@@ -404,11 +403,8 @@ type requestOutlet struct {
 // A requestBody is what the HTTP client reads.
 type requestBody struct {
 	*io.PipeReader
-	accepted atomic.Int64  // bytes that were written to the pipe, or are about to be
-	sent     atomic.Int64  // of these, those which were sent when the client asked for more
-	taken    int64         // by the client, which alone uses this
-	over     chan struct{} // closed when it knows that there are no more
-	once     sync.Once     // of that
+	over chan struct{} // closed when the client knows that there is no more
+	once sync.Once     // of that
 }
 
 // newRequestOutlet returns an outlet and the body of the request that it sends by. cancel
@@ -419,10 +415,7 @@ func newRequestOutlet(cancel context.CancelFunc) *requestOutlet {
 }
 
 func (b *requestBody) Read(p []byte) (n int, err error) {
-	b.sent.Store(b.taken) // whoever asks for more has sent what it got before
-	n, err = b.PipeReader.Read(p)
-	b.taken += int64(n)
-	if err != nil {
+	if n, err = b.PipeReader.Read(p); err != nil {
 		b.once.Do(func() { close(b.over) })
 	}
 	return n, err
@@ -435,7 +428,6 @@ func (b *requestBody) Close() error {
 }
 
 func (o *requestOutlet) Write(b []byte) (n int, err error) {
-	o.body.accepted.Add(int64(len(b)))
 	n, err = o.pipe.Write(b)
 	if errors.Is(err, io.ErrClosedPipe) {
 		err = errStreamOver
@@ -450,16 +442,14 @@ func (o *requestOutlet) closeWrite() error { return o.pipe.Close() }
 func (o *requestOutlet) abort() { o.cancel() }
 
 // close closes in, which resets a stream that has not ended both ways. What was
-// written goes first, if it goes within a second.
+// written goes first, if it goes within a second, and so does its end: of a stream of
+// HTTP/3 that is reset before it, the peer loses what it has not read yet.
 func (o *requestOutlet) close(in io.Closer) {
 	_ = o.pipe.Close() // never fails
-	all := o.body.sent.Load() == o.body.accepted.Load()
-	go func() { // the HTTP client may have to wait for the network
-		if !all {
-			select {
-			case <-o.body.over:
-			case <-time.After(closePatience):
-			}
+	go func() {        // the HTTP client may have to wait for the network
+		select {
+		case <-o.body.over:
+		case <-time.After(closePatience):
 		}
 		_ = in.Close() // nobody is there to be told
 		o.cancel()
