@@ -140,10 +140,13 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 		}
 		if n == 0 {
 			err = f.err // and it stays
-		} else if len(f.rest) == 0 {
-			f.lent.giveBack()
-			f.lent = nil
-			if f.err == nil {
+		}
+		if len(f.rest) == 0 {
+			if f.lent != nil {
+				f.lent.giveBack()
+				f.lent = nil
+			}
+			if f.err == nil { // also if it brought nothing, as trailers do
 				x.fetched = nil
 			}
 		}
