@@ -72,11 +72,27 @@ func (c *Conn) over(cause error) {
 		}
 		x.groups = nil
 		if first && x.ctx != nil {
-			x.cancel(cause)
+			c.endContextLocked(cause)
 		}
 	}
 	c.mu.Unlock()
 	c.idle.stop()
+}
+
+// endContextLocked ends the Context. The stream of an HTTP server ends when its handler
+// returns, which may wait for this; so what we still owe the peer is sent before. The
+// caller has mu.
+func (c *Conn) endContextLocked(cause error) {
+	cancel := c.extras.cancel
+	x, ok := c.line.nc.(*exchange)
+	if !ok || !c.w.server || !c.w.owing() {
+		cancel(cause)
+		return
+	}
+	go func() {
+		x.waitFor(c.closeTimeout.duration())
+		cancel(cause)
+	}()
 }
 
 // errSlow is why a connection ends whose peer does not keep up with broadcasts.

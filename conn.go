@@ -755,7 +755,8 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.line.nc }
 // Context returns a context that ends with the connection: at the first error
 // that a read or a write can't recover from, or at Close. context.Cause tells
 // why. That the peer is gone is seen only while somebody reads, or with
-// Options.PingInterval.
+// Options.PingInterval. On a server over HTTP/2 or HTTP/3 it does not end before the
+// answer to the peer's close frame is sent, so that a handler may wait for it.
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -763,7 +764,7 @@ func (c *Conn) Context() context.Context {
 	if x.ctx == nil {
 		x.ctx, x.cancel = context.WithCancelCause(context.Background())
 		if c.end != nil && c.end.cause != nil {
-			x.cancel(c.end.cause)
+			c.endContextLocked(c.end.cause)
 		}
 	}
 	return x.ctx

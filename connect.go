@@ -367,6 +367,17 @@ func (x *exchange) wait() {
 	x.users.Wait()
 }
 
+// waitFor is wait, no longer than that.
+func (x *exchange) waitFor(patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-x.ended:
+		x.users.Wait()
+	case <-timer.C:
+	}
+}
+
 // A responseOutlet sends by an HTTP server.
 type responseOutlet struct {
 	w  http.ResponseWriter
