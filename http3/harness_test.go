@@ -141,10 +141,33 @@ func noLeaks(t testing.TB) {
 func goroutines() (stacks []string) {
 	buf := make([]byte, 4<<20)
 	for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if (strings.Contains(g, "duplexkit/websocket") || strings.Contains(g, "quic-go")) && !strings.Contains(g, "http3.goroutines") {
+		if (strings.Contains(g, "duplexkit/websocket") || strings.Contains(g, "quic-go")) && !strings.Contains(g, "testing.tRunner") {
 			_, stack, _ := strings.Cut(g, "\n") // the first line changes with time
 			stacks = append(stacks, stack)
 		}
 	}
 	return stacks
+}
+
+// connections returns those that tr has to a host.
+func connections(tr *Transport, addr string) (conns []*conn) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if h := tr.hosts[addr]; h != nil {
+		conns = slices.Clone(h.conns)
+	}
+	return conns
+}
+
+// requireIdle waits until tr has one connection to the host and no stream on it.
+func requireIdle(t testing.TB, tr *Transport, addr string) *conn {
+	t.Helper()
+	conns := connections(tr, addr)
+	require.Len(t, conns, 1)
+	require.Eventually(t, func() bool {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return conns[0].streams == 0
+	}, patience, time.Millisecond)
+	return conns[0]
 }
