@@ -336,12 +336,24 @@ func (x *exchange) SetDeadline(t time.Time) error {
 // end its own only together with the other.
 func (x *exchange) CloseWrite() error { return x.out.closeWrite() }
 
-// Close ends both directions. Reads and writes in progress return.
+// Close ends both directions. Reads and writes in progress return, on a server before
+// Close does: its handler may return then, after which nobody may use the two bodies.
 func (x *exchange) Close() error {
+	if !x.end() {
+		return net.ErrClosed
+	}
+	if _, ok := x.out.(*responseOutlet); ok {
+		x.users.Wait()
+	}
+	return nil
+}
+
+// end is Close without waiting. It reports whether it was the first to be called.
+func (x *exchange) end() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {
-		return net.ErrClosed
+		return false
 	}
 	x.closed = true
 	close(x.ended)
@@ -358,7 +370,7 @@ func (x *exchange) Close() error {
 		x.out.abort()
 	}
 	x.out.close(x.in)
-	return nil
+	return true
 }
 
 // wait waits for Close, and then until nobody uses the two bodies any more.
