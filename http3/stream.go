@@ -47,7 +47,7 @@ func (c *conn) roundTrip(req *http.Request, reused bool) (*http.Response, error)
 	ctx := req.Context()
 	str, err := c.open(ctx)
 	if err != nil {
-		c.release()
+		c.release(false)
 		return nil, err
 	}
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.GotConn != nil {
@@ -60,7 +60,7 @@ func (c *conn) roundTrip(req *http.Request, reused bool) (*http.Response, error)
 	stop := context.AfterFunc(ctx, s.abort)
 	s.over = func() {
 		stop()
-		c.release()
+		c.release(true)
 	}
 	resp, err := c.exchange(s, req)
 	if err != nil {

@@ -410,11 +410,11 @@ type conn struct {
 	idle    *time.Timer // runs while there is none
 }
 
-// release gives a stream back.
-func (c *conn) release() {
+// release gives a stream back. ended says that there was one, which makes room.
+func (c *conn) release(ended bool) {
 	c.t.mu.Lock()
 	defer c.t.mu.Unlock()
-	c.full = false
+	c.full = c.full && !ended
 	if c.streams--; c.streams > 0 {
 		return
 	}
