@@ -272,8 +272,7 @@ func TestPingFlood(t *testing.T) {
 	}
 }
 
-// While a message is being written the pongs that it holds up are replaced by
-// the latest, which follows it.
+// While a message is being written the pongs that it holds up wait, and follow it.
 func TestPongWhileWriting(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {
@@ -284,7 +283,7 @@ func TestPongWhileWriting(t *testing.T) {
 		peer.Send(ping("1"), ping("2"))
 		peer.Send(ping("3"))
 		synctest.Wait()
-		peer.Expect(text("slow"), pong("3"))
+		peer.Expect(text("slow"), pong("1"), pong("2"), pong("3"))
 		require.NoError(t, <-wrote)
 		peer.Send(text("Hello"))
 		requireMessage(t, TextMessage, "Hello", <-read)

@@ -1,7 +1,6 @@
 package websocket
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"sync/atomic"
@@ -28,6 +27,7 @@ const (
 	batchBytes   = sock.MaxSize
 	holdBytes    = 16 << 10               // bytes that are held back at most,
 	holdReplies  = 1 << 10                // and at most where a pong is the last of them
+	owedPongs    = 1 << 10                // bytes of pongs that may wait for a writer who is at work
 	holdTime     = 100 * time.Microsecond // how long they are, if somebody looks,
 	hangTime     = time.Millisecond       // and if nobody does
 	ownRounds    = 2                      // batches of others that a writer sends on after its own message
@@ -71,7 +71,7 @@ func (w *writer) strained() *strain {
 
 // owes reports whether we owe the peer anything.
 func (w *writer) owes() bool {
-	return w.strain != nil && (w.strain.owed.pong != nil || w.strain.owed.echo != nil)
+	return w.strain != nil && (w.strain.owed.pongs != nil || w.strain.owed.echo != nil)
 }
 
 func (w *writer) owesClose() bool { return w.strain != nil && w.strain.owed.echo != nil }
@@ -100,10 +100,11 @@ func (w *writer) lost() error {
 	return w.strain.lost
 }
 
-// owed is what we owe the peer. There is one place for each kind.
+// owed is what we owe the peer.
 type owed struct {
-	pong []byte // the payload, nil for none
-	echo []byte // the payload of the close frame that answers the peer's, nil for none
+	pongs  []byte // frames of owedPongs bytes at most, nil for none
+	newest int    // where the last of them begins
+	echo   []byte // the payload of the close frame that answers the peer's, nil for none
 }
 
 // An outgoing message is one to be sent as one frame.
@@ -384,8 +385,9 @@ func (w *writer) repliesLocked(b *buffer) (_ *buffer, last bool) {
 	w.replyingLocked(b == nil)
 	now := w.strain.owed
 	w.strain.owed = owed{}
-	if now.pong != nil {
-		b = w.appendControl(b, PongMessage, now.pong)
+	if now.pongs != nil {
+		b = b.withRoom(len(now.pongs))
+		b.b = append(b.b, now.pongs...)
 	}
 	if now.echo != nil {
 		last = w.out.accept(CloseMessage) == nil // always, for else this direction had ended
@@ -506,9 +508,10 @@ func (w *writer) landed(b *buffer, n int, last bool, err error) {
 
 // reply sends a pong or the answer to a close frame without ever blocking the
 // caller, who is the reader: if somebody is writing, the frame is left for them
-// to send when their own is done. There is one place for each kind. A newer
-// pong takes the place of an older one, for an endpoint "MAY elect to send a
-// Pong frame for only the most recently processed Ping frame" (section 5.5.3).
+// to send when their own is done. There is one place for the close frame and little
+// room for pongs. When it is full, a newer pong takes the place of the last, for an
+// endpoint "MAY elect to send a Pong frame for only the most recently processed Ping
+// frame" (section 5.5.3).
 func (w *writer) reply(opcode int, p []byte) {
 	w.turn.mu.Lock()
 	switch {
@@ -532,20 +535,23 @@ func (w *writer) reply(opcode int, p []byte) {
 		w.flying = len(b.b)
 		w.passLocked(b, last, false)
 	default:
-		w.strained().owed.set(opcode, bytes.Clone(p))
+		owed := &w.strained().owed
+		if opcode == CloseMessage {
+			owed.echo = append([]byte{}, p...)
+		} else {
+			w.owePong(owed, p)
+		}
 		w.turn.mu.Unlock()
 	}
 }
 
-func (o *owed) set(opcode int, p []byte) {
-	if p == nil {
-		p = []byte{}
+// owePong adds a pong to what is owed.
+func (w *writer) owePong(o *owed, p []byte) {
+	if len(o.pongs)+maxHeader+len(p) > owedPongs {
+		o.pongs = o.pongs[:o.newest]
 	}
-	if opcode == CloseMessage {
-		o.echo = p
-	} else {
-		o.pong = p
-	}
+	o.newest = len(o.pongs)
+	o.pongs = w.appendFrame(o.pongs, FrameHeader{Fin: true, Opcode: PongMessage, Length: int64(len(p))}, p)
 }
 
 // probe sends an empty ping without ever blocking the caller, unless somebody is
