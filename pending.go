@@ -377,7 +377,9 @@ func (w *writer) framesLocked(all bool) (b *buffer) {
 	return b
 }
 
-// repliesLocked appends what we owe the peer to b.
+// repliesLocked adds what we owe the peer to b: pongs before the messages there, since
+// peers expect an answer to a ping before one to what followed it, the close frame
+// behind them.
 func (w *writer) repliesLocked(b *buffer) (_ *buffer, last bool) {
 	if !w.owes() {
 		return b, false
@@ -387,7 +389,7 @@ func (w *writer) repliesLocked(b *buffer) (_ *buffer, last bool) {
 	w.strain.owed = owed{}
 	if now.pongs != nil {
 		b = b.withRoom(len(now.pongs))
-		b.b = append(b.b, now.pongs...)
+		b.b = slices.Insert(b.b, 0, now.pongs...)
 	}
 	if now.echo != nil {
 		last = w.out.accept(CloseMessage) == nil // always, for else this direction had ended

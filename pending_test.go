@@ -448,7 +448,7 @@ func TestSettleSendsWhatIsPending(t *testing.T) {
 			settled := soon(func() error { return w.settle(errClosed, time.Now().Add(time.Second)) })
 			require.Equal(t, errClosed, <-large)
 			require.Equal(t, errClosed, w.write(TextMessage, "late"))
-			wstest.NewClient(t, far).Expect(textFrame("first"), textFrame("pending"), textFrame("behind"), pongFrame(""))
+			wstest.NewClient(t, far).Expect(textFrame("first"), pongFrame(""), textFrame("pending"), textFrame("behind"))
 			require.NoError(t, <-settled)
 			require.NoError(t, <-first)
 		})
