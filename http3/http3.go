@@ -18,8 +18,16 @@
 // quichttp3 is github.com/quic-go/quic-go/http3. Browsers find out about the server on UDP
 // by the Alt-Svc field of answers over TCP: see SetQUICHeaders there. The requests have
 // the method CONNECT: a pattern of http.ServeMux that says "GET /chat" does not match
-// them, "/chat" does. A handler that calls Upgrade and not Upgrader.Handler must not
-// return before the Context of the connection has ended.
+// them, "/chat" does. A handler that calls Upgrade itself, and not Upgrader.Handler, must
+// not return before the connection is over, or the stream is over before it:
+//
+//	c, err := upgrader.Upgrade(w, r, nil)
+//	if err != nil {
+//		return
+//	}
+//	defer c.Close()
+//	...
+//	<-c.Context().Done()
 //
 // # Clients
 //
@@ -64,6 +72,8 @@ const (
 // shuts down, and waits for the handlers; so shut hs down first:
 //
 //	err := errors.Join(hs.Shutdown(ctx), s.Shutdown(ctx))
+//
+// Without that, and when s is closed by its Close, WebSockets end without a close frame.
 //
 // Of s.QUICConfig, which it clones, it sets what is zero: MaxIncomingStreams to 1000, and
 // receive windows of 64 to 512 KiB for each stream and of 4 MiB or more for each

@@ -39,7 +39,7 @@ const (
 	maxInterim = 5
 
 	// sendBuffer is how much of a request's body is sent at once.
-	sendBuffer = 8 << 10
+	sendBuffer = 4 << 10
 )
 
 // roundTrip is Transport.RoundTrip with a stream of c, which was reserved.
