@@ -35,6 +35,7 @@ type exchange struct {
 
 	ended chan struct{}  // closed by Close
 	users sync.WaitGroup // reads and writes in progress; none is added once closed
+	sends sync.WaitGroup // the writes among them
 
 	mu      sync.Mutex
 	closed  bool
@@ -269,6 +270,8 @@ func (x *exchange) Write(b []byte) (n int, err error) {
 	x.writes++
 	x.users.Add(1)
 	defer x.users.Done()
+	x.sends.Add(1)
+	defer x.sends.Done()
 	x.watchWrites()
 	x.mu.Unlock()
 	n, err = x.out.Write(b)
@@ -336,14 +339,15 @@ func (x *exchange) SetDeadline(t time.Time) error {
 // end its own only together with the other.
 func (x *exchange) CloseWrite() error { return x.out.closeWrite() }
 
-// Close ends both directions. Reads and writes in progress return, on a server before
-// Close does: its handler may return then, after which nobody may use the two bodies.
+// Close ends both directions. Reads and writes in progress return, and on a server the
+// writes do before Close does: its handler may return then, and with that the HTTP server
+// may write.
 func (x *exchange) Close() error {
 	if !x.end() {
 		return net.ErrClosed
 	}
 	if _, ok := x.out.(*responseOutlet); ok {
-		x.users.Wait()
+		x.sends.Wait()
 	}
 	return nil
 }
