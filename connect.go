@@ -36,6 +36,7 @@ type exchange struct {
 
 	ended chan struct{}  // closed by Close
 	users sync.WaitGroup // reads and writes in progress; none is added once closed
+	sends sync.WaitGroup // the writes among them
 
 	mu      sync.Mutex
 	closed  bool
@@ -160,10 +161,13 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 		}
 		if n == 0 {
 			err = x.readErrorLocked(f.err) // and it stays
-		} else if len(f.rest) == 0 {
-			f.lent.giveBack()
-			f.lent = nil
-			if f.err == nil {
+		}
+		if len(f.rest) == 0 {
+			if f.lent != nil {
+				f.lent.giveBack()
+				f.lent = nil
+			}
+			if f.err == nil { // also if it brought nothing, as trailers do
 				x.fetched = nil
 			}
 		}
@@ -301,6 +305,8 @@ func (x *exchange) Write(b []byte) (n int, err error) {
 	x.writes++
 	x.users.Add(1)
 	defer x.users.Done()
+	x.sends.Add(1)
+	defer x.sends.Done()
 	x.watchWrites()
 	x.mu.Unlock()
 	n, err = x.out.Write(b)
@@ -375,12 +381,25 @@ func (x *exchange) SetDeadline(t time.Time) error {
 // end its own only together with the other.
 func (x *exchange) CloseWrite() error { return x.out.closeWrite() }
 
-// Close ends both directions. Reads and writes in progress return.
+// Close ends both directions. Reads and writes in progress return, and on a server the
+// writes do before Close does: its handler may return then, and with that the HTTP server
+// may write.
 func (x *exchange) Close() error {
+	if !x.end() {
+		return net.ErrClosed
+	}
+	if _, ok := x.out.(*responseOutlet); ok {
+		x.sends.Wait()
+	}
+	return nil
+}
+
+// end is Close without waiting. It reports whether it was the first to be called.
+func (x *exchange) end() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.closed {
-		return net.ErrClosed
+		return false
 	}
 	x.closed = true
 	close(x.ended)
@@ -397,7 +416,7 @@ func (x *exchange) Close() error {
 		x.out.abort(x.in)
 	}
 	x.out.close(x.in)
-	return nil
+	return true
 }
 
 // wait waits for Close, and then until nobody uses the two bodies any more.
@@ -445,11 +464,8 @@ type requestOutlet struct {
 // A requestBody is what the HTTP client reads.
 type requestBody struct {
 	*io.PipeReader
-	accepted atomic.Int64  // bytes that were written to the pipe, or are about to be
-	sent     atomic.Int64  // of these, those which were sent when the client asked for more
-	taken    int64         // by the client, which alone uses this
-	over     chan struct{} // closed when it knows that there are no more
-	once     sync.Once     // of that
+	over     chan struct{} // closed when the client knows that there is no more
+	onceOver sync.Once     // of that
 	done     chan struct{} // closed when it is through with the body
 	onceDone sync.Once     // of that
 }
@@ -475,24 +491,20 @@ func newRequestOutlet(cancel context.CancelFunc) *requestOutlet {
 }
 
 func (b *requestBody) Read(p []byte) (n int, err error) {
-	b.sent.Store(b.taken) // whoever asks for more has sent what it got before
-	n, err = b.PipeReader.Read(p)
-	b.taken += int64(n)
-	if err != nil {
-		b.once.Do(func() { close(b.over) })
+	if n, err = b.PipeReader.Read(p); err != nil {
+		b.onceOver.Do(func() { close(b.over) })
 	}
 	return n, err
 }
 
 // Close is called by the HTTP client, when the stream is over.
 func (b *requestBody) Close() error {
-	b.once.Do(func() { close(b.over) })
+	b.onceOver.Do(func() { close(b.over) })
 	b.onceDone.Do(func() { close(b.done) })
 	return b.PipeReader.Close()
 }
 
 func (o *requestOutlet) Write(b []byte) (n int, err error) {
-	o.body.accepted.Add(int64(len(b)))
 	n, err = o.pipe.Write(b)
 	if errors.Is(err, io.ErrClosedPipe) {
 		err = errStreamOver
@@ -514,27 +526,21 @@ func (o *requestOutlet) abort(in io.Closer) {
 }
 
 // close closes in, which resets a stream that has not ended both ways. What was
-// written goes first, if it goes within a second, and so does the end of our direction
-// if the server has ended its own: then nothing is left to reset.
+// written goes first, if it goes within a second, and so does its end: of a stream of
+// HTTP/3 that is reset before it, the peer loses what it has not read yet. If the server has
+// ended its own direction, nothing is left to reset once the client is through with ours.
 func (o *requestOutlet) close(in io.Closer) {
 	_ = o.pipe.Close() // never fails
-	all := o.body.sent.Load() == o.body.accepted.Load()
-	answer, ok := in.(*responseBody)
-	ended := ok && answer.ended.Load()
+	said := o.body.over
+	if answer, ok := in.(*responseBody); ok && answer.ended.Load() {
+		said = o.body.done
+	}
 	go func() { // the HTTP client may have to wait for the network
 		patience := time.NewTimer(closePatience)
 		defer patience.Stop()
-		switch {
-		case ended:
-			select {
-			case <-o.body.done:
-			case <-patience.C:
-			}
-		case !all:
-			select {
-			case <-o.body.over:
-			case <-patience.C:
-			}
+		select {
+		case <-said:
+		case <-patience.C:
 		}
 		_ = in.Close() // nobody is there to be told
 		o.cancel()

@@ -510,10 +510,10 @@ func (w *writer) landed(b *buffer, n int, last bool, err error) {
 
 // reply sends a pong or the answer to a close frame without ever blocking the
 // caller, who is the reader: if somebody is writing, the frame is left for them
-// to send when their own is done. There is one place for the close frame and little
-// room for pongs. When it is full, a newer pong takes the place of the last, for an
-// endpoint "MAY elect to send a Pong frame for only the most recently processed Ping
-// frame" (section 5.5.3).
+// to send when their own is done. There is one place for the close frame, and one for
+// a pong, or a little room where it is not known that the writer is blocked. A newer pong
+// then takes the place of the last, for an endpoint "MAY elect to send a Pong frame for
+// only the most recently processed Ping frame" (section 5.5.3).
 func (w *writer) reply(opcode int, p []byte) {
 	w.turn.mu.Lock()
 	switch {
@@ -547,9 +547,10 @@ func (w *writer) reply(opcode int, p []byte) {
 	}
 }
 
-// owePong adds a pong to what is owed.
+// owePong adds a pong to what is owed. A socket that is being written to is blocked, or
+// will be done at once; of others nobody knows.
 func (w *writer) owePong(o *owed, p []byte) {
-	if len(o.pongs)+maxHeader+len(p) > owedPongs {
+	if w.line.raw != nil || len(o.pongs)+maxHeader+len(p) > owedPongs {
 		o.pongs = o.pongs[:o.newest]
 	}
 	o.newest = len(o.pongs)

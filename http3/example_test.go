@@ -1,0 +1,71 @@
+package http3_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	quichttp3 "github.com/quic-go/quic-go/http3"
+
+	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http3"
+)
+
+// A server for all versions of HTTP. Browsers come over TCP first, where Alt-Svc tells
+// them about UDP.
+func Example_server() {
+	upgrader := websocket.Upgrader{}
+	udp := &quichttp3.Server{Addr: ":443"}
+	mux := http.NewServeMux()
+	mux.Handle("/echo", upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		return c.Serve(r.Context(), func(m websocket.Message) error { return c.WriteMessage(m.Type, m.Data) })
+	}))
+	udp.Handler = mux
+	tcp := &http.Server{Addr: ":443", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = udp.SetQUICHeaders(w.Header()) // fails as long as udp does not serve
+		mux.ServeHTTP(w, r)
+	})}
+	http3.Configure(udp, tcp)
+
+	go func() { log.Print(udp.ListenAndServeTLS("cert.pem", "key.pem")) }()
+	go func() { log.Print(tcp.ListenAndServeTLS("cert.pem", "key.pem")) }()
+	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	<-stop.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	// tcp first: it has the WebSockets of both closed.
+	if err := errors.Join(tcp.Shutdown(ctx), udp.Shutdown(ctx)); err != nil {
+		log.Print(err)
+	}
+}
+
+// A client that uses HTTP/3 where it can, and HTTP/1.1 elsewhere.
+func Example_client() {
+	transport := &http3.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13}}
+	defer transport.Close()
+	dialer := websocket.Dialer{Transport: transport}
+	c, resp, err := dialer.Dial("wss://example.com/echo", nil)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer c.Close()
+	fmt.Println("connected by", resp.Proto)
+	if err := c.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+		log.Print(err)
+		return
+	}
+	_, p, err := c.ReadMessage()
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	fmt.Println(string(p))
+}
