@@ -6,3 +6,19 @@ replace (
 	github.com/duplexkit/websocket => ../..
 	github.com/duplexkit/websocket/http3 => ../../http3
 )
+
+require (
+	github.com/duplexkit/websocket v0.0.0-00010101000000-000000000000
+	github.com/duplexkit/websocket/http3 v0.0.0-00010101000000-000000000000
+	github.com/quic-go/quic-go v0.65.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	github.com/quic-go/qpack v0.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
