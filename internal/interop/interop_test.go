@@ -51,6 +51,7 @@ type row struct {
 	forward   string                 // the scheme of a forward proxy, "" for a reverse proxy
 	http2     bool                   // the reverse proxy takes WebSockets over HTTP/2 (RFC 8441), where it ends TLS
 	cameBy2   func(http.Header) bool // what the proxy adds tells that a request came to it over HTTP/2; nil if nothing does
+	noPages   bool                   // the reverse proxy passes nothing but WebSockets on
 	tunnel    bool                   // the reverse proxy is itself the WebSocket server, for a stream of bytes behind it
 	untried   string                 // the scheme, ws or wss, for which the reverse proxy is not set up
 	refusal   string                 // what a Dial without user and password fails with, "" if the forward proxy asks for none

@@ -88,8 +88,8 @@ Made ` + made + `.
 
 Both ends go through these cases, each on a connection of its own: ` + strings.Join(slices.Sorted(maps.Keys(allWell)), ", ") + `.
 Our server goes through them with each of its ways to read and write messages, and with
-those peers that offer permessage-deflate also compressed. "All" is what a correct peer does; the rest
-is told [below](#differences).
+those peers that offer permessage-deflate also compressed, by Serve and by streams. "All" is what our own two ends do; where a peer
+does otherwise, it is told [below](#differences).
 
 The offer and the answer of permessage-deflate are those with ` + "`Compression: &websocket.Compression{}`" + ` at
 our end and the peer's own default. The tests have further terms, see what is sent on the wire and check
@@ -141,7 +141,8 @@ that it keeps to what was agreed.
 ## Proxies
 
 Our client talks to our server through them: all cases, headers and cookies both ways, subprotocol, permessage-deflate end
-to end, fragments and pings between them, close codes and reasons, losses at either end. Settings for those in front of
+to end, fragments and pings between them, close codes and reasons, losses at either end (one that is
+itself a WebSocket server passes bytes both ways). Settings for those in front of
 a server are in [proxies.md](proxies.md).
 
 | | version | kind | drops silent connections, and pings keep them |
@@ -180,7 +181,7 @@ a server are in [proxies.md](proxies.md).
 		}
 	}
 	b.WriteString("\n## HTTP/2\n\nWebSockets over HTTP/2 (RFC 8441) were seen to work with these; all else above is HTTP/1.1.\n\n")
-	b.WriteString(over2("Browsers, whose pages had eight WebSockets on the connection that they came by, to our server and to proxies",
+	b.WriteString(over2("Browsers, whose pages had eight WebSockets on the connection that they came by from our server, and eight over HTTP/2 to HAProxy and to nghttpx",
 		func(r row) bool { return r.browser != nil && r.browser.secure != nil }))
 	b.WriteString(over2("Proxies in front of a server, for our client", func(r row) bool { return r.http2 }))
 	return b.String()

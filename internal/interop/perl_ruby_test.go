@@ -14,7 +14,7 @@ var perlAndRuby = []row{
 	{
 		name:    "Mojolicious",
 		version: debian("libmojolicious-perl"),
-		needs:   []need{{"/usr/share/perl5/Mojolicious.pm", "apt-get install libmojolicious-perl"}},
+		needs:   []need{{"perl", "apt-get install perl"}, {"/usr/share/perl5/Mojolicious.pm", "apt-get install libmojolicious-perl"}},
 		client:  program("perl", "testdata/perl/client.pl"),
 		server:  daemon("perl", "testdata/perl/server.pl"),
 		deflate: mojoliciousDeflate,
