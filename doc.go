@@ -216,7 +216,8 @@
 // HTTP/1.1: browsers use that for WebSockets to a server that does not say more. For HTTP/3
 // there is the module github.com/duplexkit/websocket/http3.
 //
-// An Upgrader needs no change, but for two things. The request's method is CONNECT, so a
+// An Upgrader needs no change, but for three things. Middleware that wraps the
+// http.ResponseWriter must have an Unwrap method, and not limit the request's body. The request's method is CONNECT, so a
 // pattern for http.ServeMux must not say GET: "/chat", not "GET /chat". And the stream
 // ends when the HTTP handler returns. Upgrader.Handler sees to that: it returns when the
 // connection is closed, also after Start. A handler that calls Upgrade itself

@@ -24,7 +24,10 @@ func runClient(ctx context.Context, addr string, stay time.Duration, out io.Writ
 		{TLSClientConfig: trusting, Transport: over3},
 	} {
 		c, resp, err := dialer.DialContext(ctx, "wss://"+addr+"/ws", nil)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil && err != nil: // whoever asked has changed their mind
+			return nil
+		case err != nil:
 			return err
 		}
 		defer leave(c)
