@@ -243,8 +243,10 @@ func (c *Conn) close(told bool) error {
 	c.over(errClosed)
 	c.keepalive.stop()
 	_ = c.readTurn.end(errClosed) // as in kill
-	if c.w.owing() {
-		c.readDeadline.takeOver(longAgo) // readers do not wait for it
+	if _, final := c.line.nc.(*exchange); c.w.owing() && !final {
+		// Readers do not wait for it. Those of an HTTP stream do, a second at most: to call
+		// them off would end the stream under what is to be sent.
+		c.readDeadline.takeOver(longAgo)
 	}
 	lost := c.w.settle(errClosed, time.Now().Add(closePatience))
 

@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-	"weak"
+
+	"github.com/duplexkit/websocket/internal/drain"
 )
 
 // Extended CONNECT (RFC 8441 for HTTP/2, RFC 9220 for HTTP/3): a request that is
@@ -54,7 +54,6 @@ type exchange struct {
 	writes   int       // in progress
 	late     *time.Timer
 	writeCut bool // the deadline has ended the stream
-	writeEnd bool // the stream is over, and belongs to nobody or to another
 }
 
 // An outlet is the direction of an exchange in which we send.
@@ -115,16 +114,21 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	var grace time.Time // until then it waits for what seems to be there, although it is called off; zero before
 	for {
 		x.mu.Lock()
-		f, deadline := x.fetched, x.readBy
-		expired := !deadline.IsZero() && !time.Now().Before(deadline)
+		f, deadline, now := x.fetched, x.readBy, time.Now()
+		expired := !deadline.IsZero() && !now.Before(deadline)
+		if expired && x.more {
+			x.more = false
+			grace = now.Add(restTime)
+		}
 		switch {
 		case x.closed:
 			x.mu.Unlock()
 			return 0, net.ErrClosed
 		case f != nil && f.used:
-		case expired && !x.more:
+		case expired && !now.Before(grace):
 			x.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		case f == nil && x.wary == 0 && deadline.IsZero():
@@ -133,8 +137,7 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 			f = x.fetch(len(p))
 		}
 		if expired {
-			x.more = false
-			deadline = time.Now().Add(restTime)
+			deadline = grace
 		}
 		if x.changed == nil {
 			x.changed = make(chan struct{})
@@ -295,9 +298,6 @@ func (x *exchange) Write(b []byte) (n int, err error) {
 	case x.closed:
 		x.mu.Unlock()
 		return 0, net.ErrClosed
-	case x.writeEnd && !x.writeCut:
-		x.mu.Unlock()
-		return 0, errStreamOver
 	case x.writeCut, !x.writeBy.IsZero() && !time.Now().Before(x.writeBy):
 		x.mu.Unlock()
 		return 0, os.ErrDeadlineExceeded
@@ -360,13 +360,6 @@ func (x *exchange) cutWrites() {
 		x.writeCut = true
 		x.out.abort(x.in)
 	}
-}
-
-// endWrites has no further write touch what it would write to.
-func (x *exchange) endWrites() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.writeEnd = true
 }
 
 // SetDeadline sets both deadlines.
@@ -433,8 +426,9 @@ type responseOutlet struct {
 
 // Write writes b and flushes it, together one hand-over to the HTTP server's connection.
 func (o *responseOutlet) Write(b []byte) (n int, err error) {
-	// As the handler returns, which it must not before the connection is over, net/http
-	// answers a Write by a panic. No program should end for that.
+	// When the handler has returned, which it must not before the connection is over,
+	// net/http answers a Write by a panic. No program should end for that. The end of the
+	// request's context would tell sooner, but it has other reasons, too.
 	defer func() {
 		if failure := recover(); failure != nil {
 			n, err = 0, fmt.Errorf("websocket: write on a connection whose HTTP handler has returned: %w", net.ErrClosed)
@@ -557,11 +551,7 @@ func serverExchange(w http.ResponseWriter, rc *http.ResponseController, r *http.
 	if !ok {
 		local = addrOf(network, "")
 	}
-	x := newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
-	// It ends just before net/http takes back what w consists of, for another request, as
-	// the handler has returned. A write that is in progress at that moment nobody can save.
-	context.AfterFunc(r.Context(), x.endWrites)
-	return x
+	return newExchange(r.Body, &responseOutlet{w, rc}, local, addrOf(network, r.RemoteAddr))
 }
 
 // clientExchange is the exchange of a response and the outlet that its request went by,
@@ -590,27 +580,16 @@ type namedAddr struct{ network, name string }
 func (a namedAddr) Network() string { return a.network }
 func (a namedAddr) String() string  { return a.name }
 
-// drains has the connections of each HTTP server that is alive, by weak pointer. net/http
-// waits in Server.Shutdown for the handlers of HTTP/2, and so for the connections.
-var drains sync.Map // of weak.Pointer[http.Server] to weak.Pointer[Group], which belongs to the server
-
 // drainWith has c closed with CloseGoingAway when the HTTP server that r came to shuts
-// down.
+// down, and c belongs to it: net/http waits for the handlers of HTTP/2, and so for the
+// connections.
 func drainWith(r *http.Request, c *Conn) {
 	s, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if s == nil {
 		return
 	}
-	key := weak.Make(s)
-	g := new(Group)
-	if known, loaded := drains.LoadOrStore(key, weak.Make(g)); loaded {
-		if known := known.(weak.Pointer[Group]).Value(); known != nil {
-			known.Add(c)
-			runtime.KeepAlive(s)
-			return
-		}
-	}
-	runtime.AddCleanup(s, func(key weak.Pointer[http.Server]) { drains.Delete(key) }, key)
-	s.RegisterOnShutdown(func() { _ = g.Shutdown(context.Background(), CloseGoingAway, "") })
-	g.Add(c)
+	drain.Shared(s, func() (*Group, func()) {
+		g := new(Group)
+		return g, func() { _ = g.Shutdown(context.Background(), CloseGoingAway, "") } // nobody is there to be told
+	}).Add(c)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"runtime"
@@ -652,38 +653,28 @@ func TestExchangeAddresses(t *testing.T) {
 	require.Empty(t, clientExchange(nil, nil, nil).RemoteAddr().String())
 }
 
-// What belongs to an HTTP server goes with it.
+// All connections of an HTTP server are told when it shuts down, and those of none are left alone.
 func TestDrainWith(t *testing.T) {
-	count := func() (n int) {
-		drains.Range(func(any, any) bool { n++; return true })
-		return n
+	s := new(http.Server)
+	r := httptest.NewRequest(http.MethodConnect, "/", nil)
+	r = r.WithContext(context.WithValue(t.Context(), http.ServerContextKey, s))
+	var peers []*wstest.Peer
+	for range 3 {
+		c, peer := scripted(t, overPipe, true, Options{})
+		drainWith(r, c)
+		peers = append(peers, peer)
+		reading(c)
 	}
-	before := count()
-	func() {
-		s := new(http.Server)
-		r := httptest.NewRequest(http.MethodConnect, "/", nil)
-		r = r.WithContext(context.WithValue(t.Context(), http.ServerContextKey, s))
-		var peers []*wstest.Peer
-		for range 3 {
-			c, peer := scripted(t, overPipe, true, Options{})
-			drainWith(r, c)
-			peers = append(peers, peer)
-			reading(c)
-		}
-		require.Equal(t, before+1, count())
-		shut := soon(func() error { return s.Shutdown(t.Context()) })
-		for _, peer := range peers {
-			peer.ExpectClose(CloseGoingAway)
-			peer.Send(wstest.CloseFrame(CloseGoingAway, ""))
-		}
-		require.NoError(t, <-shut)
-		c, _ := scripted(t, overPipe, true, Options{})
-		drainWith(httptest.NewRequest(http.MethodConnect, "/", nil), c) // of no server
-	}()
-	for count() > before {
-		runtime.GC()
-		runtime.Gosched()
+	other, otherPeer := scripted(t, overPipe, true, Options{})
+	drainWith(httptest.NewRequest(http.MethodConnect, "/", nil), other)
+	reading(other)
+	shut := soon(func() error { return s.Shutdown(t.Context()) })
+	for _, peer := range peers {
+		peer.ExpectClose(CloseGoingAway)
+		peer.Send(wstest.CloseFrame(CloseGoingAway, ""))
 	}
+	require.NoError(t, <-shut)
+	otherPeer.ExpectNothing()
 }
 
 // overHTTP2 is a stream of an HTTP/2 connection, after its handshake.
@@ -720,6 +711,18 @@ func newHTTP2Line(t testing.TB, opts Options) *http2Line {
 		c.NetConn().(*exchange).wait()
 	}))
 	l.server.EnableHTTP2 = true
+	return l.start(t, opts)
+}
+
+// startHTTP2Line is newHTTP2Line with a server of the caller's.
+func startHTTP2Line(t testing.TB, server *httptest.Server, opts Options) *http2Line {
+	t.Helper()
+	server.EnableHTTP2 = true
+	return (&http2Line{server: server}).start(t, opts)
+}
+
+func (l *http2Line) start(t testing.TB, opts Options) *http2Line {
+	t.Helper()
 	http2.Configure(l.server.Config)
 	l.server.StartTLS()
 	roots := l.server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
@@ -883,24 +886,32 @@ func TestHTTP2ReadDeadline(t *testing.T) {
 // not the program.
 func TestHTTP2HandlerReturnsEarly(t *testing.T) {
 	noLeaks(t)
-	line := newHTTP2Line(t, Options{})
-	wait := line.server.Config.Handler
-	early := make(chan *Conn, 1)
-	line.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	early := make(chan *Conn, 2)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := new(Upgrader).Upgrade(w, r, nil); err == nil {
 			early <- c
 		}
-	})
-	theirs, _, err := line.dialer.Dial("wss"+strings.TrimPrefix(line.server.URL, "https"), nil)
-	require.NoError(t, err)
+	}))
+	s.EnableHTTP2 = true
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
+	line := startHTTP2Line(t, s, Options{})
+	dial := func() *Conn {
+		c, _, err := line.dialer.Dial("wss"+strings.TrimPrefix(s.URL, "https"), nil)
+		require.NoError(t, err)
+		return c
+	}
+	theirs := dial()
 	ours := <-early
 	require.True(t, IsCloseError(requireNothing(t, <-reading(theirs)), CloseAbnormalClosure), "the peer sees the end")
-	x := ours.NetConn().(*exchange)
-	for over := false; !over; runtime.Gosched() {
-		x.mu.Lock()
-		over = x.writeEnd
-		x.mu.Unlock()
+	theirs.Close()
+	// While a connection may have one handler at a time, the next says that net/http is through with the first.
+	for same := false; !same; {
+		next := dial()
+		(<-early).Close()
+		same = next.LocalAddr().String() == theirs.LocalAddr().String()
+		next.Close()
 	}
+
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -912,13 +923,7 @@ func TestHTTP2HandlerReturnsEarly(t *testing.T) {
 	require.ErrorIs(t, ours.WriteMessage(TextMessage, []byte("x")), net.ErrClosed)
 	requireNothing(t, <-reading(ours))
 	ours.Close()
-	theirs.Close()
 	<-ours.Context().Done()
-
-	line.server.Config.Handler = wait
-	a, b := line.open(t)
-	require.NoError(t, a.WriteMessage(TextMessage, []byte("Hello")))
-	requireMessage(t, TextMessage, "Hello", <-reading(b))
 }
 
 // However it ends, by whomever: all calls return, and nothing stays behind.
@@ -1025,4 +1030,287 @@ func TestExtendedConnect(t *testing.T) {
 	require.NoError(t, checkConnect(good, "websocket"))
 	good.Host = ""
 	require.ErrorContains(t, checkConnect(good, "websocket"), ":authority")
+}
+
+// startBoth starts a server with the handler, and returns dialers for its two protocols, by name.
+func startBoth(t *testing.T, handler http.Handler, base context.Context) (server *http.Server, dialers map[string]func() (*Conn, *http.Response, error)) {
+	s := httptest.NewUnstartedServer(handler)
+	s.Config.BaseContext = func(net.Listener) context.Context { return base }
+	line := startHTTP2Line(t, s, Options{})
+	over1 := Dialer{TLSClientConfig: s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()}
+	dialers = make(map[string]func() (*Conn, *http.Response, error))
+	for name, d := range map[string]Dialer{"HTTP/1.1": over1, "HTTP/2": line.dialer} {
+		dialers[name] = func() (*Conn, *http.Response, error) {
+			return d.Dial("wss"+strings.TrimPrefix(s.URL, "https"), nil)
+		}
+	}
+	return s.Config, dialers
+}
+
+func echoing(c *Conn, r *http.Request) error {
+	return c.Serve(r.Context(), func(m Message) error { return c.WriteMessage(m.Type, m.Data) })
+}
+
+// The end of the request's context is not the end of the stream: whoever goes by it can
+// still say so, and whoever does not goes on.
+func TestContextOfTheRequest(t *testing.T) {
+	heedless := func(c *Conn, _ *http.Request) error {
+		return c.Serve(context.Background(), func(m Message) error { return c.WriteMessage(m.Type, m.Data) })
+	}
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		for name, derive := range map[string]func(ctx context.Context) (context.Context, context.CancelFunc){
+			"the server's":   func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} },
+			"a middleware's": context.WithCancel,
+		} {
+			// open returns a client, and what ends the context of its request at the server.
+			open := func(t *testing.T, serve func(*Conn, *http.Request) error) (*Conn, context.CancelFunc) {
+				noLeaks(t)
+				base, endBase := context.WithCancel(t.Context())
+				ends := make(chan context.CancelFunc, 1)
+				handler := new(Upgrader).Handler(serve)
+				_, dial := startBoth(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					ctx, end := derive(r.Context())
+					defer end()
+					ends <- func() {
+						endBase()
+						end()
+						<-ctx.Done()
+					}
+					handler.ServeHTTP(w, r.WithContext(ctx))
+				}), base)
+				c, _, err := dial[protocol]()
+				require.NoError(t, err)
+				t.Cleanup(func() { c.Close() })
+				return c, <-ends
+			}
+			t.Run(protocol+", "+name+", heeded", func(t *testing.T) {
+				c, end := open(t, echoing)
+				read := reading(c)
+				end()
+				require.True(t, IsCloseError(requireNothing(t, <-read), CloseGoingAway))
+			})
+			t.Run(protocol+", "+name+", not heeded", func(t *testing.T) {
+				c, end := open(t, heedless)
+				end()
+				for range 3 {
+					require.NoError(t, c.WriteMessage(TextMessage, []byte("still there?")))
+					requireMessage(t, TextMessage, "still there?", <-reading(c))
+				}
+				require.NoError(t, c.Shutdown(t.Context(), 0, ""))
+			})
+		}
+	}
+}
+
+// What middleware does to the ResponseWriter and its header is none of the connection's business.
+func TestMiddleware(t *testing.T) {
+	var u Upgrader
+	u.Subprotocols = []string{"chat"}
+	echo := u.Handler(echoing)
+	for name, middleware := range map[string]http.HandlerFunc{
+		"a writer that unwraps": func(w http.ResponseWriter, r *http.Request) {
+			echo.ServeHTTP(unwrapping{wrapping{w}}, r)
+		},
+		"Content-Length":           withField("Content-Length", "3", echo),
+		"Content-Encoding":         withField("Content-Encoding", "gzip", echo),
+		"Sec-WebSocket-Protocol":   withField("Sec-WebSocket-Protocol", "other", echo),
+		"Sec-WebSocket-Extensions": withField("Sec-WebSocket-Extensions", "permessage-deflate", echo),
+		"another field":            withField("X-Frame-Options", "DENY", echo),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, dialers := startBoth(t, middleware, t.Context())
+			for protocol, dial := range dialers {
+				c, _, err := dial()
+				require.NoError(t, err, protocol)
+				for range 3 {
+					require.NoError(t, c.WriteMessage(TextMessage, []byte("Hello")))
+					requireMessage(t, TextMessage, "Hello", <-reading(c))
+				}
+				require.NoError(t, c.Shutdown(t.Context(), 0, ""))
+			}
+		})
+	}
+	t.Run("a writer that does not unwrap", func(t *testing.T) {
+		reasons := make(chan error, 2)
+		u := u
+		u.Error = func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			reasons <- reason
+			http.Error(w, "", status)
+		}
+		echo := u.Handler(echoing)
+		_, dialers := startBoth(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			echo.ServeHTTP(wrapping{w}, r)
+		}), t.Context())
+		for protocol, dial := range dialers {
+			_, resp, err := dial()
+			require.ErrorIs(t, err, ErrBadHandshake, protocol)
+			require.Equal(t, http.StatusInternalServerError, resp.StatusCode)
+			reason := (<-reasons).Error()
+			require.Contains(t, reason, "websocket.wrapping has ")
+			require.Contains(t, reason, "Unwrap method")
+			require.NotContains(t, reason, "\n")
+		}
+	})
+}
+
+func withField(name, value string, next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(name, value)
+		next.ServeHTTP(w, r)
+	}
+}
+
+// wrapping has the methods of a ResponseWriter and no others.
+type wrapping struct{ http.ResponseWriter }
+
+// Write would spoil the stream, as one that compresses does.
+func (w wrapping) Write(p []byte) (int, error) {
+	return w.ResponseWriter.Write(append([]byte("x"), p...))
+}
+
+type unwrapping struct{ wrapping }
+
+func (w unwrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// What was accepted before Close is sent, though somebody waits for something to read.
+func TestHTTP2CloseSendsWhatIsPending(t *testing.T) {
+	bothOverHTTP2(t, Options{}, func(t *testing.T, ours, theirs *Conn) {
+		read := reading(ours)
+		eventually(func() bool {
+			x := ours.NetConn().(*exchange)
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return x.direct > 0
+		})
+		large := make([]byte, 8<<20)
+		first := soon(func() error { return ours.WriteMessage(BinaryMessage, large) })
+		eventually(func() bool {
+			ours.w.turn.mu.Lock()
+			defer ours.w.turn.mu.Unlock()
+			return ours.w.turn.taken
+		})
+		for range 5 {
+			require.NoError(t, ours.WriteMessage(TextMessage, []byte("pending")))
+		}
+		closed := soon(ours.Close)
+		messageType, p, err := theirs.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, BinaryMessage, messageType)
+		require.Len(t, p, len(large))
+		for range 5 {
+			requireMessage(t, TextMessage, "pending", <-reading(theirs))
+		}
+		require.True(t, IsCloseError(requireNothing(t, <-reading(theirs)), CloseAbnormalClosure))
+		require.NoError(t, <-closed)
+		require.NoError(t, <-first)
+		require.ErrorIs(t, requireNothing(t, <-read), net.ErrClosed)
+	})
+}
+
+func eventually(happens func() bool) {
+	for !happens() {
+		runtime.Gosched()
+	}
+}
+
+// A server that shuts down during its first upgrade takes leave of that one, too.
+func TestHTTP2ShutdownDuringTheFirstUpgrade(t *testing.T) {
+	noLeaks(t)
+	under, goOn := make(chan bool), make(chan bool)
+	echo := new(Upgrader).Handler(echoing)
+	server, dial := startBoth(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		under <- true
+		<-goOn
+		echo.ServeHTTP(w, r)
+	}), t.Context())
+	told := make(chan bool)
+	server.RegisterOnShutdown(func() { close(told) })
+	dialed := soon(func() got {
+		c, _, err := dial["HTTP/2"]()
+		if err != nil {
+			return got{err: err}
+		}
+		return <-reading(c)
+	})
+	<-under
+	shut := soon(func() error { return server.Shutdown(t.Context()) })
+	<-told
+	goOn <- true
+	require.True(t, IsCloseError((<-dialed).err, CloseGoingAway))
+	require.NoError(t, <-shut)
+}
+
+// Handler returns when nobody uses the stream any more, and not before.
+func TestHTTP2HandlerWaits(t *testing.T) {
+	for name, serve := range map[string]func(c *Conn, r *http.Request) error{
+		"Serve": echoing,
+		"Start": func(c *Conn, r *http.Request) error {
+			c.Start(func(m Message) error { return c.WriteMessage(m.Type, m.Data) }, nil)
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			returned := make(chan bool, 1)
+			echo := new(Upgrader).Handler(serve)
+			_, dial := startBoth(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				echo.ServeHTTP(w, r)
+				returned <- true
+			}), t.Context())
+			c, _, err := dial["HTTP/2"]()
+			require.NoError(t, err)
+			for range 3 {
+				require.NoError(t, c.WriteMessage(TextMessage, []byte("Hello")))
+				requireMessage(t, TextMessage, "Hello", <-reading(c))
+				require.Empty(t, returned)
+			}
+			require.NoError(t, c.Shutdown(t.Context(), 0, ""))
+			<-returned
+		})
+	}
+}
+
+// A Transport that breaks the rules of http.RoundTripper gives an error.
+func TestTransportWithoutResponse(t *testing.T) {
+	t.Parallel()
+	for name, resp := range map[string]*http.Response{
+		"none":            nil,
+		"no body":         {StatusCode: http.StatusOK},
+		"no body of a no": {StatusCode: http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := Dialer{Transport: answers{resp}}
+			c, _, err := d.Dial("wss://example.com/", nil)
+			require.Nil(t, c)
+			require.ErrorContains(t, err, "websocket: Dialer.Transport, a websocket.answers, returned no response body")
+		})
+	}
+}
+
+type answers struct{ resp *http.Response }
+
+func (a answers) RoundTrip(*http.Request) (*http.Response, error) { return a.resp, nil }
+
+// Cookies that come by a Transport are kept.
+func TestHTTP2Cookies(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	seen := make(chan string, 2)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get("Cookie")
+		if c, err := new(Upgrader).Upgrade(w, r, http.Header{"Set-Cookie": {"session=s1"}}); err == nil {
+			defer c.Close()
+			_ = echoing(c, r)
+			<-c.Context().Done()
+		}
+	}))
+	line := startHTTP2Line(t, s, Options{})
+	line.dialer.Jar = jar
+	for _, cookie := range []string{"", "session=s1"} {
+		c, resp, err := line.dialer.Dial("wss"+strings.TrimPrefix(s.URL, "https"), nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, resp.ProtoMajor)
+		require.Equal(t, cookie, <-seen)
+		require.NoError(t, c.Shutdown(t.Context(), 0, ""))
+	}
 }

@@ -78,7 +78,9 @@ type Dialer struct {
 	// request with the header field ":protocol". Where it returns an error that matches
 	// errors.ErrUnsupported, since the server does not do that, Dial goes on with
 	// HTTP/1.1, for which alone NetDial, NetDialContext, NetDialTLSContext, Proxy and
-	// TLSClientConfig are. An *http.Transport does not do it, and is refused.
+	// TLSClientConfig are: give your TLSClientConfig to both. It must return when the
+	// request's context ends. An *http.Transport does not do it, and is refused; no more
+	// does the Transport of quic-go, for which there is the module http3.
 	Transport http.RoundTripper
 
 	// CheckRedirect, if set, makes Dial follow the statuses 301, 302, 303, 307 and
@@ -418,6 +420,11 @@ func (d *Dialer) connectOver(ctx context.Context, req *http.Request) (*Conn, *ht
 		stop()
 		cancel()
 		return nil, nil, fmt.Errorf("websocket: %w", err)
+	}
+	if resp == nil || resp.Body == nil {
+		stop()
+		cancel()
+		return nil, nil, fmt.Errorf("websocket: Dialer.Transport, a %T, returned no response body and no error", d.Transport)
 	}
 	d.keepCookies(req, resp)
 	in := &responseBody{ReadCloser: resp.Body}

@@ -299,8 +299,20 @@ func isHandshakes(name string) bool {
 	return false
 }
 
-// setAnswer is appendAnswer for an extended CONNECT, whose answer net/http writes.
+// setAnswer is appendAnswer for an extended CONNECT, whose answer net/http writes. Fields
+// that others have left in h go along, but none that would say something of the stream: a
+// 2xx to a CONNECT has no length (RFC 9110, section 9.3.6).
 func setAnswer(h http.Header, subprotocol, extension string, extra http.Header) {
+	for k := range h {
+		switch k {
+		case "Sec-Websocket-Extensions", "Content-Encoding", "Trailer":
+			delete(h, k)
+		default:
+			if isHandshakes(k) {
+				delete(h, k)
+			}
+		}
+	}
 	for k, vs := range extra {
 		if isHandshakes(k) {
 			continue

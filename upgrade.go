@@ -242,8 +242,16 @@ func (u *Upgrader) connect(w http.ResponseWriter, r *http.Request, responseHeade
 	rc := http.NewResponseController(w)
 	// The server's time limits for a request are none for a connection. An exchange keeps
 	// deadlines of its own.
-	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(u.handshakeDeadline())); err != nil {
-		return nil, refuse(http.StatusInternalServerError, "%T cannot carry an extended CONNECT: %v", w, err)
+	err = rc.SetReadDeadline(time.Time{})
+	if err == nil {
+		err = rc.SetWriteDeadline(u.handshakeDeadline())
+	}
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil, refuse(http.StatusInternalServerError, "response cannot carry an extended CONNECT: "+
+			"%T has neither a SetReadDeadline and a SetWriteDeadline nor an Unwrap method", w)
+	case err != nil:
+		return nil, refuse(http.StatusInternalServerError, "preparing the stream of an extended CONNECT: %v", err)
 	}
 	setAnswer(w.Header(), n.Subprotocol, extension, responseHeader)
 	w.WriteHeader(http.StatusOK)

@@ -45,8 +45,9 @@ func echoHandler() http.Handler {
 	return u.Handler(func(c *websocket.Conn, r *http.Request) error {
 		var p []byte
 		for {
-			messageType, p, err := c.ReadMessageContext(r.Context(), p[:0])
-			if err == nil {
+			var messageType int
+			var err error
+			if messageType, p, err = c.ReadMessageContext(r.Context(), p[:0]); err == nil {
 				err = c.WriteMessage(messageType, p)
 			}
 			if err != nil {

@@ -33,6 +33,7 @@ import (
 	"reflect"
 
 	_ "github.com/duplexkit/websocket/http2/internal/xconnect" // turns the server side of net/http on
+	"github.com/duplexkit/websocket/internal/drain"
 )
 
 // What Configure sets.
@@ -46,7 +47,11 @@ const (
 // connection. With net/http's own, which are equal, a single handler that does not read
 // keeps all other streams of its connection from receiving anything. For the same
 // reason keep MaxReceiveBufferPerConnection at a multiple of MaxReceiveBufferPerStream
-// that is larger than the number of such handlers you expect. Call it before s serves.
+// that is larger than the number of such handlers you expect.
+//
+// It also has s.Shutdown take leave of all WebSockets over HTTP/2, with CloseGoingAway.
+// Without it a Shutdown that comes before or during the first upgrade of s may not reach
+// that one, and then waits for it. Call Configure before s serves.
 func Configure(s *http.Server) {
 	if s.HTTP2 == nil {
 		s.HTTP2 = new(http.HTTP2Config)
@@ -58,6 +63,7 @@ func Configure(s *http.Server) {
 		s.HTTP2.MaxReceiveBufferPerConnection = connectionWindow
 	}
 	enableConnect(s.HTTP2)
+	drain.Watch(s)
 }
 
 // enableConnect sets the field that later versions of Go have for it (the proposal

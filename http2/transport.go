@@ -48,6 +48,11 @@ const (
 
 	// idleTime is how long a connection stays open without a stream.
 	idleTime = 90 * time.Second
+
+	// After this long without a frame the server is pinged, and has so long to answer
+	// (RFC 9113, section 6.7): a dead connection must not be chosen for ever.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 5 * time.Second
 )
 
 // A refusal is what comes of a server that speaks no HTTP/2, or no extended CONNECT.
@@ -138,22 +143,26 @@ func (t *Transport) prepare() {
 		t.tls = &tls.Config{}
 	}
 	t.tls.NextProtos = []string{http2.NextProtoTLS, "http/1.1"}
-	t.secure = &http2.Transport{
-		DisableCompression: true,
-		IdleConnTimeout:    idleTime,
-		DialTLSContext:     t.dialTLS,
+	t.secure = newHTTP2()
+	t.secure.DialTLSContext = t.dialTLS
+	t.clear = newHTTP2()
+	t.clear.AllowHTTP = true
+	t.clear.DialTLSContext = func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+		nc, err := t.dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &smallFrames{Conn: nc}, nil
 	}
-	t.clear = &http2.Transport{
-		AllowHTTP:          true,
+}
+
+// newHTTP2 returns what the two have in common.
+func newHTTP2() *http2.Transport {
+	return &http2.Transport{
 		DisableCompression: true,
 		IdleConnTimeout:    idleTime,
-		DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			nc, err := t.dial(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &smallFrames{Conn: nc}, nil
-		},
+		ReadIdleTimeout:    pingAfter,
+		PingTimeout:        pingTimeout,
 	}
 }
 

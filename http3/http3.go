@@ -53,6 +53,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/duplexkit/websocket/internal/drain"
 )
 
 // What Configure and Transport set.
@@ -87,6 +89,7 @@ func Configure(s *http3.Server, hs *http.Server) {
 	if s.QUICConfig.MaxIncomingStreams == 0 {
 		s.QUICConfig.MaxIncomingStreams = incomingStreams
 	}
+	drain.Watch(hs)
 	own := s.ConnContext
 	s.ConnContext = func(ctx context.Context, qc *quic.Conn) context.Context {
 		ctx = context.WithValue(ctx, http.ServerContextKey, hs)
