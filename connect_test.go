@@ -213,6 +213,30 @@ func TestExchangeFetchWithError(t *testing.T) {
 	require.Equal(t, io.EOF, err, "the same read, as an io.Reader may")
 }
 
+// A read of a body may bring nothing, as those do that find trailers in its place.
+func TestExchangeFetchOfNothing(t *testing.T) {
+	t.Parallel()
+	x := newExchange(io.NopCloser(io.MultiReader(&nothing{}, strings.NewReader("bye"))), nil, namedAddr{}, namedAddr{})
+	x.foresee(true)
+	n, err := x.Read(make([]byte, 10))
+	require.Zero(t, n)
+	require.NoError(t, err)
+	n, err = x.Read(make([]byte, 10))
+	require.Equal(t, 3, n)
+	require.NoError(t, err)
+}
+
+// nothing is a reader that has nothing once, and then no more.
+type nothing struct{ asked bool }
+
+func (r *nothing) Read([]byte) (int, error) {
+	if r.asked {
+		return 0, io.EOF
+	}
+	r.asked = true
+	return 0, nil
+}
+
 // endsWith is a body whose end comes with its last bytes.
 type endsWith struct{ words string }
 
@@ -260,6 +284,22 @@ func TestExchangeReadsTheRestOfAMessage(t *testing.T) {
 			})
 		})
 	}
+	t.Run("though it is called off again", func(t *testing.T) {
+		inStreams(t, func(t *testing.T, s *memStream) {
+			s.x.foresee(true)
+			big := strings.Repeat("x", 1<<minBuffer)
+			r := s.readSoon(len(big))
+			s.send(t, big)
+			require.Equal(t, done{len(big), nil}, <-r)
+			s.x.SetReadDeadline(longAgo)
+			r = s.readSoon(10)
+			synctest.Wait()
+			s.x.SetReadDeadline(longAgo.Add(time.Second))
+			synctest.Wait()
+			s.send(t, "rest")
+			require.Equal(t, done{4, nil}, <-r)
+		})
+	})
 	t.Run("that is not there", func(t *testing.T) {
 		inStreams(t, func(t *testing.T, s *memStream) {
 			s.x.foresee(true)
@@ -450,6 +490,41 @@ func TestExchangeClose(t *testing.T) {
 		})
 	})
 }
+
+// A server's Close returns when no write uses the response any more, for its handler may
+// return then.
+func TestExchangeCloseWaitsForWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		in, _ := io.Pipe()
+		w := &slowResponse{goOn: make(chan struct{})}
+		x := newExchange(in, &responseOutlet{w, http.NewResponseController(w)}, namedAddr{}, namedAddr{})
+		wrote := soon(func() error {
+			_, err := x.Write([]byte("Hello"))
+			return err
+		})
+		synctest.Wait()
+		closed := soon(x.Close)
+		synctest.Wait()
+		require.Empty(t, closed)
+		close(w.goOn)
+		require.NoError(t, <-closed)
+		require.NoError(t, <-wrote)
+	})
+}
+
+// slowResponse is a ResponseWriter whose Write takes its time, whatever happens.
+type slowResponse struct {
+	memResponse
+	goOn chan struct{}
+}
+
+func (w *slowResponse) Write(b []byte) (int, error) {
+	<-w.goOn
+	return len(b), nil
+}
+
+func (w *slowResponse) SetWriteDeadline(time.Time) error { return nil }
 
 // The handler of a server waits until nobody uses what belongs to it.
 func TestExchangeWait(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -379,4 +380,63 @@ func mute(t *testing.T, reached func()) (addr string) {
 		}
 	}()
 	return ln.Addr().String()
+}
+
+// A connection that is dead is given up, though nothing says so.
+func TestTransportGivesDeadConnectionsUp(t *testing.T) {
+	var dead atomic.Bool
+	var dials atomic.Int32
+	tr := newTransport(t, &Transport{Unencrypted: true})
+	tr.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && dials.Add(1) == 1 {
+			nc = &mortal{Conn: nc, dead: &dead, closed: make(chan struct{})}
+		}
+		return nc, err
+	}
+	tr.once.Do(tr.prepare)
+	for _, h2 := range []*xhttp2.Transport{tr.secure, tr.clear} {
+		require.Equal(t, pingAfter, h2.ReadIdleTimeout)
+		require.Equal(t, pingTimeout, h2.PingTimeout)
+	}
+	tr.clear.ReadIdleTimeout, tr.clear.PingTimeout = 50*time.Millisecond, 50*time.Millisecond
+
+	d := &websocket.Dialer{Transport: tr}
+	url := "ws://" + serveClear(t)
+	c, _ := open(t, d, url)
+	dead.Store(true)
+	_, _, err := c.ReadMessage()
+	require.Error(t, err)
+	_, major := open(t, d, url)
+	require.Equal(t, 2, major)
+	require.EqualValues(t, 2, dials.Load())
+}
+
+// mortal is a network connection that carries nothing once it is dead.
+type mortal struct {
+	net.Conn
+	dead   *atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *mortal) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.dead.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *mortal) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *mortal) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
