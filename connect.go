@@ -218,18 +218,23 @@ func (x *exchange) readDirect(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readErrorLocked tells what has ended the stream if that was us. The caller has mu.
+// readErrorLocked tells what has ended the stream: we, or the loss of it, which HTTP servers
+// and clients have many names for. Without a close frame its code is 1006 (RFC 6455,
+// section 7.1.5). The caller has mu.
 func (x *exchange) readErrorLocked(err error) error {
 	switch {
 	case err == nil:
+		return nil
 	case x.readCut:
 		return errCut
 	case x.writeCut:
 		return errLate
 	case x.closed:
 		return net.ErrClosed
+	case err == io.EOF:
+		return err
 	}
-	return err
+	return &CloseError{Code: CloseAbnormalClosure, Text: err.Error()}
 }
 
 // fetch begins to read n bytes or a few more. The caller has mu.

@@ -1315,6 +1315,35 @@ func TestHTTP2ShutdownDuringTheFirstUpgrade(t *testing.T) {
 	require.NoError(t, <-shut)
 }
 
+// The loss of a stream has code 1006 at both ends, by whatever name HTTP calls it.
+func TestHTTP2Loss(t *testing.T) {
+	for name, lose := range map[string]func(line *http2Line, client *Conn){
+		"the server closes":          func(line *http2Line, client *Conn) { line.server.Config.Close() },
+		"its connections are closed": func(line *http2Line, client *Conn) { line.server.CloseClientConnections() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			line := newHTTP2Line(t, Options{})
+			client, server := line.open(t)
+			reads := []<-chan got{reading(client), reading(server)}
+			lose(line, client)
+			for _, read := range reads {
+				err := requireNothing(t, <-read)
+				require.True(t, IsUnexpectedCloseError(err, CloseNormalClosure), "%v", err)
+				require.True(t, IsCloseError(err, CloseAbnormalClosure), "%v", err)
+			}
+		})
+	}
+	t.Run("the handler aborts", func(t *testing.T) {
+		_, dial := startBoth(t, new(Upgrader).Handler(func(c *Conn, r *http.Request) error {
+			_ = c.NetConn().Close()
+			panic(http.ErrAbortHandler)
+		}), t.Context())
+		c, _, err := dial["HTTP/2"]()
+		require.NoError(t, err)
+		require.True(t, IsCloseError(requireNothing(t, <-reading(c)), CloseAbnormalClosure))
+	})
+}
+
 // Handler returns when nobody uses the stream any more, and not before.
 func TestHTTP2HandlerWaits(t *testing.T) {
 	for name, serve := range map[string]func(c *Conn, r *http.Request) error{

@@ -217,21 +217,26 @@
 // there is the module github.com/duplexkit/websocket/http3.
 //
 // An Upgrader needs no change, but for three things. Middleware that wraps the
-// http.ResponseWriter must have an Unwrap method, and not limit the request's body. The request's method is CONNECT, so a
-// pattern for http.ServeMux must not say GET: "/chat", not "GET /chat". And the stream
-// ends when the HTTP handler returns. Upgrader.Handler sees to that: it returns when the
-// connection is closed, also after Start. A handler that calls Upgrade itself
-// waits for the connection before it returns, in the end by
+// http.ResponseWriter must have an Unwrap method, and must not limit the request's body.
+// The request's method is CONNECT, so a pattern for http.ServeMux must not say GET:
+// "/chat", not "GET /chat". And the stream ends when the HTTP handler returns.
+// Upgrader.Handler sees to that: it returns when the connection is closed, also after
+// Start. A handler that calls Upgrade itself waits for the connection before it returns, in
+// the end by
 //
 //	<-c.Context().Done()
 //
-// If it returns earlier, the peer sees the connection break off, and reads and writes fail.
+// which comes only while somebody reads, or with Options.PingInterval. If the handler returns
+// earlier, the peer sees the connection break off, reads and writes fail, and a write at
+// that very moment races with net/http.
 //
 // What else is different there: http.Server.Shutdown takes leave of these connections, with
-// 1001, and waits for them. NetConn is not a TCP or TLS connection. Start is a goroutine.
-// Deadlines are as everywhere while they are set, or a context is given, before a read begins;
-// one that is set while a read without any is waiting ends the connection when it
-// expires, and so does a write that its deadline finds in progress.
+// 1001 and no reason, and waits for them; a Group's Shutdown that is to say more goes before
+// it. NetConn is not a TCP or TLS connection. Start keeps a goroutine for each connection.
+// Set a deadline before the read that it is for begins: one that is set while a read
+// without any is waiting ends the connection when it expires, and so does a write deadline
+// that finds a write in progress. A read that waits returns up to a second after Close if
+// there is still something to send.
 //
 // # Coming from gorilla/websocket
 //

@@ -15,17 +15,26 @@
 // child processes inherit, before net/http reads it; a GODEBUG that has the setting
 // already, as http2xconnect=0, is left alone. Browsers then use HTTP/2 for all
 // WebSockets to a server to which they have an HTTP/2 connection, also for those of
-// other packages that can't answer them, which is why Go has it turned off.
+// other packages that can't answer them, httputil.ReverseProxy among them, which is why
+// Go has it turned off.
 //
 // Such requests have the method CONNECT: a pattern of http.ServeMux that says
-// "GET /chat" does not match them, "/chat" does. A middleware that hides the
-// http.ResponseWriter must have an Unwrap method.
+// "GET /chat" does not match them, "/chat" does. Middleware that wraps the
+// http.ResponseWriter must have an Unwrap method; a Hijack method does for HTTP/1.1 only.
+// Behind a proxy it is the proxy that speaks HTTP/2, and the server needs none of this.
 //
-// Use Configure for servers whose handlers may be slow to read.
+// Call Configure besides, before the server serves.
 //
 // # Clients
 //
-//	dialer := websocket.Dialer{Transport: new(http2.Transport)}
+//	dialer := websocket.Dialer{
+//		TLSClientConfig: cfg, // for HTTP/1.1, where the server does nothing else
+//		Transport:       &http2.Transport{TLSClientConfig: cfg},
+//	}
+//
+// That a server does not do it is remembered for ten minutes. When a connection has all the
+// streams that the server allows, 250 unless an http.Server is told otherwise, another is
+// made.
 package http2
 
 import (

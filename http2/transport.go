@@ -30,7 +30,8 @@ type Transport struct {
 
 	// Unencrypted says that servers of ws URLs speak HTTP/2 without TLS and are known
 	// to (RFC 9113, section 3.3): an http.Server, say, whose Protocols has
-	// UnencryptedHTTP2. If it is false, ws URLs are left to HTTP/1.1.
+	// UnencryptedHTTP2. One that does not makes Dial fail. If it is false, ws URLs are left
+	// to HTTP/1.1.
 	Unencrypted bool
 
 	once          sync.Once
