@@ -600,6 +600,21 @@ func TestClientExchangeClose(t *testing.T) {
 		s = newMemStream(t, false)
 		return s, s.read.(*requestBody)
 	}
+	openAndWrite := func(t *testing.T) (s *memStream, body *requestBody) { // of which the HTTP client has read it
+		s, body = open(t)
+		w := s.writeSoon("x")
+		_, err := body.Read(make([]byte, 10))
+		require.NoError(t, err)
+		require.Equal(t, done{1, nil}, <-w)
+		return s, body
+	}
+	openAndEnd := func(t *testing.T) (s *memStream, body *requestBody) { // of which the server has ended its side
+		s, body = open(t)
+		r := s.readSoon(1)
+		s.write.Close()
+		require.Equal(t, done{0, io.EOF}, <-r)
+		return s, body
+	}
 	t.Run("all is sent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, body := open(t)
@@ -619,25 +634,17 @@ func TestClientExchangeClose(t *testing.T) {
 	})
 	t.Run("something is with the HTTP client", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s, body := open(t)
-			w := s.writeSoon("x")
-			_, err := body.Read(make([]byte, 10))
-			require.NoError(t, err)
-			require.Equal(t, done{1, nil}, <-w)
+			s, body := openAndWrite(t)
 			require.NoError(t, s.x.Close())
 			require.False(t, isReset(s))
-			_, err = body.Read(make([]byte, 10))
+			_, err := body.Read(make([]byte, 10))
 			require.ErrorIs(t, err, io.EOF)
 			require.True(t, isReset(s))
 		})
 	})
 	t.Run("and stays there", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s, body := open(t)
-			w := s.writeSoon("x")
-			_, err := body.Read(make([]byte, 10))
-			require.NoError(t, err)
-			require.Equal(t, done{1, nil}, <-w)
+			s, _ := openAndWrite(t)
 			require.NoError(t, s.x.Close())
 			require.False(t, isReset(s))
 			before := time.Now()
@@ -647,10 +654,7 @@ func TestClientExchangeClose(t *testing.T) {
 	})
 	t.Run("the server has ended its side", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s, body := open(t)
-			r := s.readSoon(1)
-			s.write.Close()
-			require.Equal(t, done{0, io.EOF}, <-r)
+			s, body := openAndEnd(t)
 			require.NoError(t, s.x.Close())
 			_, err := body.Read(make([]byte, 10))
 			require.ErrorIs(t, err, io.EOF)
@@ -661,10 +665,7 @@ func TestClientExchangeClose(t *testing.T) {
 	})
 	t.Run("and our end does not get through", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s, _ := open(t)
-			r := s.readSoon(1)
-			s.write.Close()
-			require.Equal(t, done{0, io.EOF}, <-r)
+			s, _ := openAndEnd(t)
 			require.NoError(t, s.x.Close())
 			before := time.Now()
 			<-s.reset
