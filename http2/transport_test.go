@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 the Transport reaches into the one that is marked deprecated; transport.go says why
+
 package http2
 
 import (
