@@ -104,18 +104,8 @@ var webKitDeflate = &deflatePeer{
 }
 
 // offersWithWindow are those of browsers that let the server limit their window.
-var offersWithWindow = slices.Concat([]opening{
-	{ours: &compression{}, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
-	{ours: nil, offer: pmd + cmw, answer: pmd + snt + cnt},
-	{ours: &compression{ServerNoContextTakeover: true}, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
-	{ours: &compression{ClientNoContextTakeover: true}, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+var offersWithWindow = slices.Concat(ourTerms(``, pmd+cmw), []opening{
 	{ours: &compression{ServerMaxWindowBits: 15, ClientMaxWindowBits: 15}, offer: pmd + cmw, answer: pmd},
-	{ours: &compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, offer: pmd + cmw, answer: pmd + smw + "=8" + cmw + "=9"},
-	{
-		ours:  &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true, ServerMaxWindowBits: 10, ClientMaxWindowBits: 11},
-		offer: pmd + cmw, answer: pmd + snt + cnt + smw + "=10" + cmw + "=11",
-	},
-	{ours: &compression{Decline: declineAll}, offer: pmd + cmw, answer: ""},
 }, ourWindows(``))
 
 var firefoxDeflate = &deflatePeer{
@@ -123,18 +113,7 @@ var firefoxDeflate = &deflatePeer{
 	client:  echoPage(startFirefox),
 	reports: true,
 	names:   true,
-	offers: slices.Concat([]opening{
-		{ours: &compression{}, offer: pmd, answer: pmd + smw + "=12"},
-		{ours: nil, offer: pmd, answer: pmd + snt + cnt},
-		{ours: &compression{ServerNoContextTakeover: true}, offer: pmd, answer: pmd + snt + smw + "=12"},
-		{ours: &compression{ClientNoContextTakeover: true}, offer: pmd, answer: pmd + cnt + smw + "=12"},
-		{ours: &compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, offer: pmd, answer: pmd + smw + "=8"},
-		{
-			ours:  &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true, ServerMaxWindowBits: 10, ClientMaxWindowBits: 11},
-			offer: pmd, answer: pmd + snt + cnt + smw + "=10",
-		},
-		{ours: &compression{Decline: declineAll}, offer: pmd, answer: ""},
-	}, windows(func(server, client int) opening {
+	offers: slices.Concat(ourTerms(``, pmd), windows(func(server, client int) opening {
 		return opening{
 			ours:   &compression{ServerMaxWindowBits: server, ClientMaxWindowBits: client},
 			offer:  pmd,

@@ -164,22 +164,7 @@ var beastDeflate = &deflatePeer{
 		}
 	}), offeredWindows(`{"server_max_window_bits": %d, "client_max_window_bits": %d}`)),
 	server: beast.server,
-	answers: slices.Concat(answers(`{}`,
-		pmd+snt+cnt,
-		pmd,
-		pmd+snt,
-		pmd+cnt,
-		pmd+snt+cnt,
-		pmd+smw+"=9",
-		pmd+smw+"=9",
-		pmd+smw+"=12",
-		pmd,
-		pmd+cmw+"=8",
-		pmd+cmw+"=9",
-		pmd+cmw+"=12",
-		pmd,
-		pmd+snt+cnt+smw+"=10"+cmw+"=11",
-	),
+	answers: slices.Concat(asAsked(`{}`),
 		askedWindows(`{}`),
 		windows(func(server, client int) opening {
 			return opening{
@@ -218,22 +203,9 @@ var websocketppDeflate = &deflatePeer{
 		}
 	})),
 	server: websocketpp.server,
-	answers: slices.Concat(answers(``,
-		pmd+snt+cnt,
-		pmd,
-		pmd+snt,
-		pmd+cnt,
-		pmd+snt+cnt,
-		pmd+smw+"=9",
-		pmd+smw+"=9",
-		pmd+smw+"=12",
-		pmd,
-		pmd+cmw+"=9, client_max_window_bits=9, offered was 8",
-		pmd+cmw+"=9",
-		pmd+cmw+"=12",
-		pmd,
-		pmd+snt+cnt+smw+"=10"+cmw+"=11",
-	), askedWindows(``)),
+	answers: slices.Concat(asAsked(``, map[string]string{
+		pmd + cmw + "=8": pmd + cmw + "=9, client_max_window_bits=9, offered was 8",
+	}), askedWindows(``)),
 }
 
 var libwebsockets = build("g++ -std=c++17 -o $program testdata/libwebsockets/libwebsockets.cpp -lwebsockets")
@@ -247,22 +219,14 @@ var libwebsocketsDeflate = &deflatePeer{
 	noEmpty: true,
 	swaps:   true,
 	server:  libwebsockets.server,
-	answers: answers(``,
-		pmd+snt+cnt,
-		pmd,
-		pmd+snt,
-		pmd+cnt,
-		pmd+snt+cnt,
-		pmd+", no server_max_window_bits, offered was 9",
-		pmd+", no server_max_window_bits, offered was 9",
-		pmd+", no server_max_window_bits, offered was 12",
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd+snt+cnt+", no server_max_window_bits, offered was 10",
-	),
+	answers: asAsked(``, map[string]string{
+		pmd + smw + "=9" + cmw:  pmd + noWindow + "9",
+		pmd + smw + "=12" + cmw: pmd + noWindow + "12",
+		pmd + cmw + "=8":        pmd,
+		pmd + cmw + "=9":        pmd,
+		pmd + cmw + "=12":       pmd,
+		allTerms:                pmd + snt + cnt + noWindow + "10",
+	}),
 }
 
 var qt = build("g++ -std=c++17 -fPIC -o $program testdata/qt/qt.cpp $(pkg-config --cflags --libs Qt6WebSockets)")
@@ -272,38 +236,13 @@ const qtFragments = "Qt wants each fragment of a text message to be valid UTF-8 
 var libsoupDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	client: echoClient(python, "testdata/libsoup/libsoup.py", "deflate"),
-	offers: slices.Concat([]opening{
-		{ours: nil, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + cnt},
-		{ours: &compression{}, theirs: `null`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ServerNoContextTakeover: true}, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ClientNoContextTakeover: true}, theirs: `null`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{Decline: declineAll}, theirs: `null`, offer: pmd + cmw, answer: ""},
-	}, ourWindows(`null`)),
+	offers: slices.Concat(ourTerms(`null`, pmd+cmw), ourWindows(`null`)),
 	server: daemon(python, "testdata/libsoup/libsoup.py", "server"),
-	answers: slices.Concat(answers(``,
-		pmd+snt+cnt,
-		pmd+cmw+"=15",
-		pmd+snt+cmw+"=15",
-		pmd+cnt+cmw+"=15",
-		pmd+snt+cnt+cmw+"=15",
-		pmd+smw+"=9"+cmw+"=15",
-		pmd+smw+"=9"+cmw+"=15",
-		pmd+smw+"=12"+cmw+"=15",
-		pmd+cmw+"=15",
-		pmd+cmw+"=8",
-		pmd+cmw+"=9",
-		pmd+cmw+"=12",
-		pmd+cmw+"=15",
-		pmd+snt+cnt+smw+"=10"+cmw+"=11",
-	), windows(func(server, client int) opening {
-		offer := pmd + limited(smw, server) + limited(cmw, client)
-		if client == 15 {
-			offer += cmw
-		}
-		return opening{
-			ours:   &compression{ServerMaxWindowBits: server, ClientMaxWindowBits: client},
-			offer:  offer,
-			answer: pmd + limited(smw, server) + fmt.Sprintf("%s=%d", cmw, client),
-		}
+	answers: slices.Concat(asAsked(``, spelledOut, map[string]string{
+		pmd + snt + cnt + cmw:   pmd + snt + cnt + cmw + "=15",
+		pmd + smw + "=9" + cmw:  pmd + smw + "=9" + cmw + "=15",
+		pmd + smw + "=12" + cmw: pmd + smw + "=12" + cmw + "=15",
+	}), saying(askedWindows(``), func(server, client int) string {
+		return limited(smw, server) + fmt.Sprintf("%s=%d", cmw, client)
 	})),
 }

@@ -4,9 +4,11 @@ package interop
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +70,7 @@ var ourOffers = []opening{
 	{ours: &compression{ClientMaxWindowBits: 15}, offer: pmd + cmw},
 	{
 		ours:  &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true, ServerMaxWindowBits: 10, ClientMaxWindowBits: 11},
-		offer: pmd + snt + cnt + smw + "=10" + cmw + "=11",
+		offer: allTerms,
 	},
 }
 
@@ -81,6 +83,79 @@ func answers(theirs string, golden ...string) []opening {
 		e.answer, e.fails, _ = strings.Cut(golden[i], ", ")
 	}
 	return openings
+}
+
+// asAsked are answers to ourOffers, by a server that does all that our client asks for and says so
+// in the same words. Where it does otherwise, an offer has another answer, which may be told in several parts.
+func asAsked(theirs string, otherwise ...map[string]string) []opening {
+	byOffer := map[string]string{
+		pmd + snt + cnt:         pmd + snt + cnt,
+		pmd + cmw:               pmd,
+		pmd + snt + cmw:         pmd + snt,
+		pmd + cnt + cmw:         pmd + cnt,
+		pmd + snt + cnt + cmw:   pmd + snt + cnt,
+		pmd + smw + "=9" + cmw:  pmd + smw + "=9",
+		pmd + smw + "=12" + cmw: pmd + smw + "=12",
+		pmd + cmw + "=8":        pmd + cmw + "=8",
+		pmd + cmw + "=9":        pmd + cmw + "=9",
+		pmd + cmw + "=12":       pmd + cmw + "=12",
+		allTerms:                allTerms,
+	}
+	for _, answers := range otherwise {
+		maps.Copy(byOffer, answers)
+	}
+	golden := make([]string, len(ourOffers))
+	for i, e := range ourOffers {
+		golden[i] = byOffer[e.offer]
+	}
+	return answers(theirs, golden...)
+}
+
+// allTerms is our last offer, and the answer to it of a server that agrees.
+const allTerms = pmd + snt + cnt + smw + "=10" + cmw + "=11"
+
+// spelledOut are answers of servers that say how large the client's window is even if it is the largest.
+var spelledOut = map[string]string{
+	pmd + cmw:       pmd + cmw + "=15",
+	pmd + snt + cmw: pmd + snt + cmw + "=15",
+	pmd + cnt + cmw: pmd + cnt + cmw + "=15",
+}
+
+// always are answers to ourOffers, by a server that gives one answer to all of them. To those with
+// server_max_window_bits it is another, or our client has something against it; there %d are the bits.
+func always(theirs, says, saysToWindow string) []opening {
+	golden := make([]string, len(ourOffers))
+	for i, e := range ourOffers {
+		golden[i] = says
+		if n := bits(e.offer, "server", 0); n > 0 {
+			golden[i] = strings.ReplaceAll(saysToWindow, "%d", strconv.Itoa(n))
+		}
+	}
+	return answers(theirs, golden...)
+}
+
+// noWindow is what our client says to an answer that overlooks its server_max_window_bits.
+const noWindow = ", no server_max_window_bits, offered was "
+
+// ourTerms are various ones of our server, for a client whose offer asks for nothing and may
+// have client_max_window_bits.
+func ourTerms(theirs, offer string) []opening {
+	with := func(ours *compression, answer, window string) opening {
+		if strings.Contains(offer, cmw) {
+			answer += window
+		}
+		return opening{ours: ours, theirs: theirs, offer: offer, answer: pmd + answer}
+	}
+	return []opening{
+		with(nil, snt+cnt, ""),
+		with(&compression{}, smw+"=12", cmw+"=12"),
+		with(&compression{ServerNoContextTakeover: true}, snt+smw+"=12", cmw+"=12"),
+		with(&compression{ClientNoContextTakeover: true}, cnt+smw+"=12", cmw+"=12"),
+		with(&compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, snt+cnt+smw+"=12", cmw+"=12"),
+		with(&compression{ServerMaxWindowBits: 8, ClientMaxWindowBits: 8}, smw+"=8", cmw+"=9"),
+		with(&compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true, ServerMaxWindowBits: 10, ClientMaxWindowBits: 11}, snt+cnt+smw+"=10", cmw+"=11"),
+		{ours: &compression{Decline: declineAll}, theirs: theirs, offer: offer, answer: ""},
+	}
 }
 
 func declineAll(*http.Request) bool { return true }
@@ -119,6 +194,15 @@ func askedWindows(theirs string) []opening {
 		}
 		return e
 	})
+}
+
+// saying are openings with windows, as a peer answers them that has its own words for it.
+func saying(openings []opening, says func(server, client int) string) []opening {
+	for i := range openings {
+		e := &openings[i]
+		e.answer = pmd + says(e.ours.ServerMaxWindowBits, e.ours.ClientMaxWindowBits)
+	}
+	return openings
 }
 
 // limited is a parameter of n bits, unless that is the largest window there is.

@@ -180,16 +180,11 @@ var lxzanDeflate = &deflatePeer{
 	limit:  goDeflateLimit,
 	short:  128,
 	client: lxzan.echoes,
-	offers: slices.Concat([]opening{
-		{ours: nil, theirs: lxzanTakeover, offer: pmd + cmw, answer: pmd + snt + cnt},
-		{ours: &compression{}, theirs: lxzanTakeover, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ServerNoContextTakeover: true}, theirs: lxzanTakeover, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ClientNoContextTakeover: true}, theirs: lxzanTakeover, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+	offers: slices.Concat(ourTerms(lxzanTakeover, pmd+cmw), []opening{
 		{ours: nil, theirs: lxzanNoTakeover, offer: pmd + snt + cnt, answer: pmd + snt + cnt},
 		{ours: &compression{}, theirs: lxzanNoTakeover, offer: pmd + snt + cnt, answer: pmd + snt + cnt + smw + "=12"},
 		{ours: &compression{}, theirs: `{"Enabled": true, "ServerContextTakeover": true}`, offer: pmd + cnt, answer: pmd + cnt + smw + "=12"},
 		{ours: &compression{}, theirs: `{"Enabled": true, "ClientContextTakeover": true}`, offer: pmd + snt + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{Decline: declineAll}, theirs: lxzanTakeover, offer: pmd + cmw, answer: ""},
 	}, ourWindows(lxzanTakeover), windows(func(server, client int) opening {
 		e := lxzanWindows(server, client)
 		e.offer = e.answer
@@ -214,22 +209,7 @@ var lxzanDeflate = &deflatePeer{
 		pmd+smw+"=12"+cmw+"=12",
 		pmd+smw+"=12"+cmw+"=12",
 		pmd+snt+cnt+smw+"=12"+cmw+"=12, server_max_window_bits=12, offered was 10",
-	), answers(lxzanNoTakeover,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt+", no server_max_window_bits, offered was 9",
-		pmd+snt+cnt+", no server_max_window_bits, offered was 9",
-		pmd+snt+cnt+", no server_max_window_bits, offered was 12",
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt,
-		pmd+snt+cnt+", no server_max_window_bits, offered was 10",
-	), windows(func(server, client int) opening {
+	), always(lxzanNoTakeover, pmd+snt+cnt, pmd+snt+cnt+noWindow+"%d"), windows(func(server, client int) opening {
 		e := lxzanWindows(server, client)
 		e.offer = pmd + cmw
 		return e

@@ -40,7 +40,7 @@ var pythons = []row{
 		remarks: "It does not see parameters without a value, and so both its ends take their context over in spite of server_no_context_takeover and client_no_context_takeover, against RFC 7692, sections 7.1.1.1 and 7.1.1.2. We can inflate that.",
 		limit:   limit,
 		clientDiffers: differences{
-			"fragmented": {"", "its API has no way to do it"},
+			"fragmented": notInAPI,
 		},
 		serverDiffers: differences{
 			"client close": {"3001 ", "it answers a close, as its client does, with the code alone, which RFC 6455, section 5.5.1, leaves to it"},
@@ -56,7 +56,7 @@ var pythons = []row{
 		deflate: aiohttpDeflate,
 		limit:   limit,
 		clientDiffers: differences{
-			"fragmented":   {"", "its API has no way to do it"},
+			"fragmented":   notInAPI,
 			"client close": {"3001", "it tells its program the code of the server's answer, not the reason"},
 		},
 		serverDiffers: differences{
@@ -125,14 +125,11 @@ func pythonServer(name string) func(*testing.T, string) *child {
 var pythonWebsocketsDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	client: pythonEcho("websockets"),
-	offers: slices.Concat([]opening{
-		{ours: nil, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + cnt},
-		{ours: &compression{}, theirs: `null`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
+	offers: slices.Concat(ourTerms(`null`, pmd+cmw), []opening{
 		{ours: &compression{}, theirs: `{"client_max_window_bits": null}`, offer: pmd, answer: pmd + smw + "=12"},
 		{ours: &compression{}, theirs: `{"server_no_context_takeover": true}`, offer: pmd + snt + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
 		{ours: &compression{}, theirs: `{"client_no_context_takeover": true}`, offer: pmd + cnt + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
 		{ours: &compression{}, theirs: `{"server_no_context_takeover": true, "client_no_context_takeover": true}`, offer: pmd + snt + cnt + cmw, answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ServerNoContextTakeover: true, ClientNoContextTakeover: true}, theirs: `null`, offer: pmd + cmw, answer: pmd + snt + cnt + smw + "=12" + cmw + "=12"},
 		{ours: &compression{}, theirs: `{"server_max_window_bits": 8}`, offer: pmd + smw + "=8" + cmw, answer: pmd + smw + "=8" + cmw + "=12"},
 	}, ourWindows(`null`), offeredWindows(`{"server_max_window_bits": %d, "client_max_window_bits": %d}`)),
 	server: pythonServer("websockets"),
@@ -170,34 +167,19 @@ var tornadoDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	keeps:  true,
 	client: pythonEcho("tornado"),
-	offers: slices.Concat([]opening{
-		{ours: nil, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + cnt},
-		{ours: &compression{}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ClientNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ServerNoContextTakeover: true}, theirs: `{}`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
+	offers: slices.Concat(ourTerms(`{}`, pmd+cmw), []opening{
 		{ours: &compression{ServerMaxWindowBits: 9, ClientMaxWindowBits: 9}, theirs: `{}`, offer: pmd + cmw, answer: pmd + smw + "=9" + cmw + "=9"},
 		{ours: &compression{ServerMaxWindowBits: 15, ClientMaxWindowBits: 15}, theirs: `{}`, offer: pmd + cmw, answer: pmd},
 	}, ourWindows(`{}`)),
 	server: pythonServer("tornado"),
-	answers: slices.Concat(answers(``,
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd+smw+"=9",
-		pmd+smw+"=9",
-		pmd+smw+"=12",
-		pmd,
-		pmd+cmw+"=8",
-		pmd+cmw+"=9",
-		pmd+cmw+"=12",
-		pmd,
-		pmd+cmw+"=11"+smw+"=10",
-	), windows(func(server, client int) opening {
-		e := askedWindows(``)[server-9]
-		e.answer = pmd + limited(cmw, client) + limited(smw, server)
-		return e
+	answers: slices.Concat(asAsked(``, map[string]string{
+		pmd + snt + cnt:       pmd,
+		pmd + snt + cmw:       pmd,
+		pmd + cnt + cmw:       pmd,
+		pmd + snt + cnt + cmw: pmd,
+		allTerms:              pmd + cmw + "=11" + smw + "=10",
+	}), saying(askedWindows(``), func(server, client int) string {
+		return limited(cmw, client) + limited(smw, server)
 	})),
 }
 
@@ -206,14 +188,9 @@ var tornadoDeflate = &deflatePeer{
 var aiohttpDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	client: pythonEcho("aiohttp"),
-	offers: slices.Concat([]opening{
-		{ours: nil, theirs: `15`, offer: pmd + cmw, answer: pmd + snt + cnt},
-		{ours: &compression{}, theirs: `15`, offer: pmd + cmw, answer: pmd + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ServerNoContextTakeover: true}, theirs: `15`, offer: pmd + cmw, answer: pmd + snt + smw + "=12" + cmw + "=12"},
-		{ours: &compression{ClientNoContextTakeover: true}, theirs: `15`, offer: pmd + cmw, answer: pmd + cnt + smw + "=12" + cmw + "=12"},
+	offers: slices.Concat(ourTerms(`15`, pmd+cmw), []opening{
 		{ours: nil, theirs: `10`, offer: pmd + cmw + smw + "=10", answer: pmd + snt + cnt + smw + "=10"},
 		{ours: &compression{}, theirs: `10`, offer: pmd + cmw + smw + "=10", answer: pmd + smw + "=10" + cmw + "=12"},
-		{ours: &compression{Decline: declineAll}, theirs: `15`, offer: pmd + cmw, answer: ""},
 		{ours: &compression{}, theirs: `0`, offer: "", answer: ""},
 	}, ourWindows(`15`), windows(func(server, client int) opening {
 		return opening{
@@ -224,33 +201,24 @@ var aiohttpDeflate = &deflatePeer{
 		}
 	})),
 	server: pythonServer("aiohttp"),
-	answers: slices.Concat(answers(``,
-		pmd+snt,
-		pmd,
-		pmd+snt,
-		pmd,
-		pmd+snt,
-		pmd+smw+"=9",
-		pmd+smw+"=9",
-		pmd+smw+"=12",
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd,
-		pmd+smw+"=10"+snt,
-	), askedServerWindows(``)),
+	answers: slices.Concat(asAsked(``, noClientTerms, map[string]string{
+		allTerms: pmd + smw + "=10" + snt,
+	}), askedServerWindows(``)),
 }
 
-// askedServerWindows are askedWindows for a server that takes our client's bits as the
-// hint that they are, without an answer.
+// noClientTerms are answers of servers that take what our client says of its own way as the hint that it is.
+var noClientTerms = map[string]string{
+	pmd + snt + cnt:       pmd + snt,
+	pmd + cnt + cmw:       pmd,
+	pmd + snt + cnt + cmw: pmd + snt,
+	pmd + cmw + "=8":      pmd,
+	pmd + cmw + "=9":      pmd,
+	pmd + cmw + "=12":     pmd,
+}
+
+// askedServerWindows are askedWindows for such a server.
 func askedServerWindows(theirs string) []opening {
-	openings := askedWindows(theirs)
-	for i := range openings {
-		e := &openings[i]
-		e.answer = pmd + limited(smw, e.ours.ServerMaxWindowBits)
-	}
-	return openings
+	return saying(askedWindows(theirs), func(server, _ int) string { return limited(smw, server) })
 }
 
 // What a client says of its own way in an offer it takes as what may be asked of it. It
@@ -280,22 +248,10 @@ var autobahnDeflate = &deflatePeer{
 			}
 		})),
 	server: pythonServer("autobahn"),
-	answers: slices.Concat(answers(`{}`,
-		pmd+snt,
-		pmd,
-		pmd+snt,
-		pmd,
-		pmd+snt,
-		pmd+smw+"=9",
-		pmd+smw+"=9",
-		pmd+smw+"=12",
-		pmd,
-		", 400 illegal extension parameter value '8'",
-		pmd,
-		pmd,
-		pmd,
-		pmd+snt+smw+"=10",
-	),
+	answers: slices.Concat(asAsked(`{}`, noClientTerms, map[string]string{
+		pmd + cmw + "=8": ", 400 illegal extension parameter value '8'",
+		allTerms:         pmd + snt + smw + "=10",
+	}),
 		askedServerWindows(`{}`),
 		windows(func(server, client int) opening {
 			return opening{
@@ -316,24 +272,14 @@ var autobahnDeflate = &deflatePeer{
 var hypercornDeflate = &deflatePeer{
 	limit:  60 * time.Second,
 	server: pythonServer("hypercorn"),
-	answers: slices.Concat(answers(``,
-		pmd+cnt+snt,
-		pmd+cmw+"=15",
-		pmd+snt+cmw+"=15",
-		pmd+cnt+cmw+"=15",
-		pmd+cnt+snt+cmw+"=15",
-		pmd+cmw+"=15"+smw+"=9",
-		pmd+cmw+"=15"+smw+"=9",
-		pmd+cmw+"=15"+smw+"=12",
-		pmd+cmw+"=15",
-		"",
-		pmd+cmw+"=9",
-		pmd+cmw+"=12",
-		pmd+cmw+"=15",
-		pmd+cnt+snt+cmw+"=11"+smw+"=10",
-	), windows(func(server, client int) opening {
-		e := askedWindows(``)[server-9]
-		e.answer = fmt.Sprintf("%s%s=%d%s", pmd, cmw, client, limited(smw, server))
-		return e
+	answers: slices.Concat(asAsked(``, spelledOut, map[string]string{
+		pmd + snt + cnt:         pmd + cnt + snt,
+		pmd + snt + cnt + cmw:   pmd + cnt + snt + cmw + "=15",
+		pmd + smw + "=9" + cmw:  pmd + cmw + "=15" + smw + "=9",
+		pmd + smw + "=12" + cmw: pmd + cmw + "=15" + smw + "=12",
+		pmd + cmw + "=8":        "",
+		allTerms:                pmd + cnt + snt + cmw + "=11" + smw + "=10",
+	}), saying(askedWindows(``), func(server, client int) string {
+		return fmt.Sprintf("%s=%d%s", cmw, client, limited(smw, server))
 	})),
 }
