@@ -15,7 +15,7 @@ var allWell = report{
 	"empty":        "ok",              // a text message of no bytes
 	"text 1 MiB":   "ok",              // characters of one to four bytes
 	"binary 1 MiB": "ok",              // random bytes
-	"fragmented":   "ok",              // a text message that the client sends in three fragments
+	"fragmented":   "ok",              // a text message that the client sends in several fragments, which is seen on the wire
 	"many":         "ok",              // 100 text messages sent without waiting
 	"subprotocol":  "v1.example",      // the client asks for v2.example and v1.example, the server speaks the latter
 	"cookie":       "session=s1",      // the client has it and sends !cookie

@@ -102,6 +102,7 @@ var compiled = []row{
 			"kill": {"1000", "A program is told 1000 where no close frame came, for which RFC 6455, section 7.1.5, has 1006."},
 		},
 		fragmentsDiffer: differences{
+			"fragmented": {"close of 36 bytes: 1007 Invalid UTF-8 code encountered.", qtFragments},
 			"text 1 MiB": {"close of 36 bytes: 1007 Invalid UTF-8 code encountered.", qtFragments},
 		},
 		serverDiffers: differences{

@@ -10,22 +10,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/duplexkit/websocket"
 )
 
-// echoServer is our server: an endpoint for each way to read and write
-// messages, pages for browsers, and what it saw of the connections.
+// echoServer is our server behind a tap, which is where its URL leads: an endpoint for each way to read
+// and write messages, pages for browsers, and what it saw of the connections.
 type echoServer struct {
 	*httptest.Server
+	tap     *tap
 	reports chan report // of browsers
 
 	mu   sync.Mutex
@@ -133,6 +136,8 @@ func newEchoServer(t *testing.T) *echoServer {
 	}
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
+	s.tap = newTap(t, s.Listener.Addr().String())
+	s.URL = "http://" + s.tap.addr
 	return s
 }
 
@@ -318,8 +323,15 @@ func exchange(c *websocket.Conn, messageType int, p, want []byte) string {
 	return "ok"
 }
 
-// fragmentedText makes three fragments of at most 1000 bytes, which divide characters.
-var fragmentedText = "xy" + strings.Repeat("aé€😀", 250)
+// fragmentedText makes fragments of 1000 bytes, which divide characters. It hardly shrinks, and so
+// makes more than one fragment also where they have 128 KiB of what is compressed.
+var fragmentedText = func() string {
+	text := []byte("xy")
+	for range 100_000 {
+		text = utf8.AppendRune(text, '一'+mathrand.Int32N(20_000)) // three bytes each
+	}
+	return string(text)
+}()
 
 // fragmented sends it, with a write buffer of 1000 bytes.
 func fragmented(c *websocket.Conn) string {

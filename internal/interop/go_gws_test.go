@@ -138,7 +138,7 @@ func (c lxzanConn) read() (text bool, p []byte, err error) {
 	}
 }
 
-// write has one fragment for each Read of WriteFile, if it is not compressed.
+// write has one fragment for each Read of WriteFile, or for 128 KiB of what is compressed.
 func (c lxzanConn) write(text bool, fragments ...[]byte) error {
 	opcode := gws.OpcodeBinary
 	if text {

@@ -107,6 +107,10 @@ func TestOurServer(t *testing.T) {
 				}
 				require.Equal(t, expected, results)
 				s.requireEnds(ctx, t, expected)
+				s.tap.requireFragments(t, expected)
+				if strings.HasPrefix(path, "/stream") && expected["text 1 MiB"] == "ok" {
+					require.Greater(t, s.tap.ofCase(t, "text 1 MiB").fromServer.since(0)[0].fragments, 1)
+				}
 			})
 		}
 	}
@@ -124,7 +128,10 @@ func TestOurClient(t *testing.T) {
 			defer cancel()
 			port := freePort(t)
 			row.server(t, port).waitListening(ctx, t, port)
-			require.Equal(t, allWell.but(row.serverDiffers), runOurClient(ctx, websocket.DefaultDialer, "ws://127.0.0.1:"+port+"/", row.serverDiffers))
+			p := newTap(t, "127.0.0.1:"+port)
+			expected := allWell.but(row.serverDiffers)
+			require.Equal(t, expected, runOurClient(ctx, websocket.DefaultDialer, "ws://"+p.addr+"/", row.serverDiffers))
+			p.requireFragments(t, expected)
 		})
 	}
 }
@@ -140,9 +147,21 @@ func TestOurselves(t *testing.T) {
 				s := newEchoServer(t)
 				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path, nil))
 				s.requireEnds(ctx, t, allWell)
+				s.tap.requireFragments(t, allWell)
 			})
 		}
 	}
+}
+
+// requireFragments checks that the client sent the message of that case in fragments, if it went through it.
+// That it was not final before the last is for the server to say, which would have failed the connection.
+func (p *tap) requireFragments(t *testing.T, results report) {
+	if results["fragmented"] == "" {
+		return
+	}
+	messages := p.ofCase(t, "fragmented").fromClient.since(0)
+	require.Len(t, messages, 1)
+	require.Greater(t, messages[0].fragments, 1)
 }
 
 // TestOurselvesOverHTTP2 is TestOurselves over HTTP/2.

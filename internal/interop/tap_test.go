@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,6 +92,19 @@ func (p *tap) only() *wire {
 	return nil
 }
 
+// ofCase returns the wire of the connection that was opened for a case.
+func (p *tap) ofCase(t *testing.T, name string) *wire {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.wires {
+		if w.fromClient.caseName() == name {
+			return w
+		}
+	}
+	require.FailNow(t, "no connection", name)
+	return nil
+}
+
 // stream is one direction of a wire.
 type stream struct {
 	mu       sync.Mutex
@@ -152,12 +166,23 @@ func (s *stream) since(n int) []sent {
 	return slices.Clone(s.messages[n:])
 }
 
-// status returns the status line of a response.
+// status returns the status line of a response, or the first line of a request.
 func (s *stream) status() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line, _, _ := strings.Cut(s.head, "\r\n")
 	return line
+}
+
+// caseName returns what the target of a request has as ?case=NAME.
+func (s *stream) caseName() string {
+	_, rest, _ := strings.Cut(s.status(), " ")
+	target, _, _ := strings.Cut(rest, " ")
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("case")
 }
 
 var extensionsField = regexp.MustCompile(`(?i)\r\nsec-websocket-extensions:[ \t]*([^\r]*)`)

@@ -84,8 +84,8 @@ inline void goThrough(const std::string& endpoint, const Dial& dial, const std::
   std::string longText, chars = "aé€😀", random(1 << 20, 0);
   for (int i = 0; i < (1 << 20) / 10; i++) longText += chars;
   std::generate(random.begin(), random.end(), std::mt19937());
-  std::string seven("\x00\x01\x02\x7f\x80\xfe\xff", 7), middle;
-  for (int i = 0; i < 100; i++) middle += chars;
+  std::string seven("\x00\x01\x02\x7f\x80\xfe\xff", 7), middle;  // of which too much remains for one fragment when it is compressed
+  for (int i = 0; i < 9000; i += 3) middle += {'\xe5', static_cast<char>(0x80 + (random[i] & 0x3f)), static_cast<char>(0x80 + (random[i + 1] & 0x3f))};
   std::vector<std::string> fragments = {"xy", middle, "ending"};
 
   std::map<std::string, std::function<std::string(Connection&)>> cases = {

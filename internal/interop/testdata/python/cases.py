@@ -11,12 +11,13 @@
 
 import json
 import os
+import random
 import sys
 import urllib.parse
 
 HEADERS = {"Cookie": "session=s1", "X-Interop": "from the client"}
 SUBPROTOCOLS = ["v2.example", "v1.example"]
-FRAGMENTS = ["xy", "é€😀" * 100, "ending"]
+FRAGMENTS = ["xy", "".join(chr(random.randrange(0x4E00, 0x9E00)) for _ in range(300)), "ending"]  # which hardly shrink
 LONG_TEXT = "aé€😀" * ((1 << 20) // 10) + "abcdef"
 LIMIT = 4 << 20  # of a message, in bytes
 
