@@ -21,13 +21,13 @@ type deflatePeer struct {
 	limit time.Duration // of one role
 
 	// client starts connecting to our server, once for each opening, and sends
-	// back what it gets; nil: the peer is no client.
+	// back what it gets; nil: the peer is no client, or none that offers anything.
 	client  func(t *testing.T, s *deflateServer, offers []opening) *child
 	offers  []opening
 	reports bool // in the end it does, the extensions it saw
 	names   bool // it reports their names only, without parameters
 
-	// server starts listening at port; nil: the peer is no server.
+	// server starts listening at port; nil: the peer is no server, or none that answers anything.
 	server  func(t *testing.T, port string) *child
 	answers []opening
 

@@ -125,12 +125,16 @@ func TestOurServerCompressed(t *testing.T) {
 	}
 }
 
-// TestOurClientCompressed has our client offer permessage-deflate to every peer's server.
+// TestOurClientCompressed has our client offer permessage-deflate to every peer's server, also
+// to those that do not know it.
 func TestOurClientCompressed(t *testing.T) {
 	for _, row := range rows {
 		peer := row.deflate
-		if peer == nil || peer.server == nil {
+		switch {
+		case row.server == nil:
 			continue
+		case peer == nil || peer.server == nil:
+			peer = &deflatePeer{limit: row.limit, server: row.server, answers: always(``, "", "")}
 		}
 		t.Run(row.name, func(t *testing.T) {
 			row.demand(t)

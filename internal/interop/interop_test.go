@@ -46,7 +46,7 @@ type row struct {
 	clientDiffers   differences  // where the peer's client is not like the others
 	serverDiffers   differences  // where its server is not
 	fragmentsDiffer differences  // where its client is not, if our server sends fragments, as /stream does
-	deflate         *deflatePeer // nil: it does not know permessage-deflate
+	deflate         *deflatePeer // nil: it does not know permessage-deflate, which is checked, too
 
 	forward   string                 // the scheme of a forward proxy, "" for a reverse proxy
 	http2     bool                   // the reverse proxy takes WebSockets over HTTP/2 (RFC 8441), where it ends TLS
@@ -108,6 +108,11 @@ func TestOurServer(t *testing.T) {
 				require.Equal(t, expected, results)
 				s.requireEnds(ctx, t, expected)
 				s.tap.requireFragments(t, expected)
+				if row.deflate == nil || row.deflate.client == nil {
+					for name := range results {
+						require.Empty(t, s.tap.ofCase(t, name).fromClient.extensions(), "offer")
+					}
+				}
 				if strings.HasPrefix(path, "/stream") && expected["text 1 MiB"] == "ok" {
 					require.Greater(t, s.tap.ofCase(t, "text 1 MiB").fromServer.since(0)[0].fragments, 1)
 				}
