@@ -138,10 +138,11 @@ func echoPage(start func(*testing.T, string) *child) func(*testing.T, *deflateSe
 
 func startChromium(t *testing.T, url string) *child { return chromium(t, url) }
 
-// chromium starts Chromium with further arguments.
+// chromium starts Chromium with further arguments. When it is killed, it leaves directories with its temporary files, too.
 func chromium(t *testing.T, args ...string) *child {
-	return start(t, "chromium", append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + emptyDir(t)}, args...)...)
+	dir := emptyDir(t)
+	return start(t, "env", append([]string{"TMPDIR=" + dir, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + dir}, args...)...)
 }
 
 func startFirefox(t *testing.T, url string) *child { return firefox(t, url, nil) }

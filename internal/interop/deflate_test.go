@@ -48,7 +48,11 @@ func (e opening) String() string {
 	}
 	s := e.theirs + " Compression{"
 	for field, value := range reflect.ValueOf(*e.ours).Fields() {
-		if !value.IsZero() {
+		switch {
+		case value.IsZero():
+		case value.Kind() == reflect.Func: // of which there is an address to tell, no more
+			s += " " + field.Name
+		default:
 			s += fmt.Sprintf(" %s: %v", field.Name, value)
 		}
 	}

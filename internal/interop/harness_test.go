@@ -4,8 +4,10 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"math/rand/v2"
 	"net"
@@ -29,6 +31,9 @@ var programs string
 // In the end it removes the programs.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if *writeMatrix && (flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.skip").Value.String() != "") {
+		log.Fatal("-matrix is for a run of all tests, and not together with -run or -skip: docs/interop.md says that all of them passed")
+	}
 	flag.Set("test.parallel", "100")
 	dir, err := os.MkdirTemp("", "websocket-interop-")
 	if err != nil {
@@ -51,22 +56,26 @@ type need struct {
 	install string // the command that brings it
 }
 
-// demand skips the test if a need is missing, or fails it if WEBSOCKET_INTEROP is require or all.
+// demand skips or fails the test if a need is missing.
 func demand(t *testing.T, needs []need) {
 	for _, n := range needs {
 		_, err := exec.LookPath(n.path)
 		if err != nil {
 			_, err = os.Stat(n.path)
 		}
-		if err == nil {
-			continue
+		if err != nil {
+			lack(t, fmt.Sprintf("%s is missing; to install it: %s", n.path, n.install))
 		}
-		msg := fmt.Sprintf("%s is missing; to install it: %s", n.path, n.install)
-		if demanded := os.Getenv("WEBSOCKET_INTEROP"); demanded == "require" || demanded == "all" {
-			require.FailNow(t, msg)
-		}
-		t.Skip(msg)
 	}
+}
+
+// lack skips the test, or fails it if WEBSOCKET_INTEROP is require or all.
+func lack(t *testing.T, msg string) {
+	t.Helper()
+	if demanded := os.Getenv("WEBSOCKET_INTEROP"); demanded == "require" || demanded == "all" {
+		require.FailNow(t, msg)
+	}
+	t.Skip(msg)
 }
 
 // built is a peer's own program that has to be compiled, once for all tests. It returns the program.
@@ -95,7 +104,8 @@ func (b built) path(t *testing.T) string {
 	return file
 }
 
-// child is a program in a process group of its own, killed with the test.
+// child is a program in a process group of its own, killed with the test, or with the process of the tests
+// if that does not live to do so.
 type child struct {
 	pid            int    // of the program and its group
 	stdout, stderr string // files with its output
@@ -118,6 +128,17 @@ func start(t *testing.T, name string, args ...string) *child {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, cmd.Start())
 	p.pid = cmd.Process.Pid
+	// The watcher is of the same group, which is there even if the program has ended: nobody has waited for it yet.
+	watcher := exec.Command("sh", "-c", "read -r _; kill -KILL 0")
+	watcher.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: p.pid}
+	held, err := watcher.StdinPipe() // closed with this process, however that ends
+	if err == nil {
+		err = watcher.Start()
+	}
+	if err != nil {
+		syscall.Kill(-p.pid, syscall.SIGKILL)
+		require.NoError(t, err)
+	}
 	go func() {
 		p.err = cmd.Wait()
 		close(p.exited)
@@ -125,6 +146,8 @@ func start(t *testing.T, name string, args ...string) *child {
 	t.Cleanup(func() {
 		syscall.Kill(-p.pid, syscall.SIGKILL)
 		<-p.exited
+		watcher.Wait()
+		held.Close()
 		if t.Failed() {
 			out, _ := os.ReadFile(p.stdout)
 			errs, _ := os.ReadFile(p.stderr)
@@ -145,6 +168,38 @@ func (p *child) wait(ctx context.Context, t *testing.T) []byte {
 	out, err := os.ReadFile(p.stdout)
 	require.NoError(t, err)
 	return out
+}
+
+// TestChildrenEndWithUs kills a process that runs tests, while those have a child.
+func TestChildrenEndWithUs(t *testing.T) {
+	const fifoOf = "WEBSOCKET_INTEROP_FIFO"
+	if fifo := os.Getenv(fifoOf); fifo != "" { // we are that process
+		start(t, "sh", "-c", `exec >"$0"; echo up; sleep 1000 & wait`, fifo)
+		require.NoError(t, os.WriteFile(fifo, []byte("up\n"), 0o600))
+		select {}
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	heard, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer heard.Close()
+	require.NoError(t, heard.SetReadDeadline(time.Now().Add(limit)))
+	other, err := os.OpenFile(fifo, os.O_WRONLY, 0) // or what is heard would end before anyone is up
+	require.NoError(t, err)
+	defer other.Close()
+
+	us, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(us, "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), fifoOf+"="+fifo)
+	require.NoError(t, cmd.Start())
+	up := make([]byte, len("up\nup\n"))
+	_, err = io.ReadFull(heard, up)
+	require.NoError(t, errors.Join(cmd.Process.Kill(), err))
+	cmd.Wait()
+	require.NoError(t, other.Close())
+	_, err = heard.Read(up)
+	require.Equal(t, io.EOF, err) // neither the shell nor what it started can write any more
 }
 
 // lastPort is the last port that freePort tried, less 20000.

@@ -28,8 +28,9 @@ type row struct {
 	name    string
 	version func() (string, error) // of what is installed
 	needs   []need
-	built   built // nil: there is nothing to compile
-	full    bool  // it belongs to the full set
+	suits   func() string // what is wrong with that, "" if nothing is; nil: any will do
+	built   built         // nil: there is nothing to compile
+	full    bool          // it belongs to the full set
 	remarks string
 
 	// client goes through the cases against our server s at url; nil: the peer is no client.
@@ -75,6 +76,11 @@ func (r row) demand(t *testing.T) {
 		t.Skip("of the full set, which WEBSOCKET_INTEROP=all asks for")
 	}
 	demand(t, r.needs)
+	if r.suits != nil {
+		if msg := r.suits(); msg != "" {
+			lack(t, msg)
+		}
+	}
 	if r.built != nil {
 		r.built.path(t)
 	}

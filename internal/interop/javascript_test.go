@@ -3,8 +3,13 @@
 package interop
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +20,38 @@ var needNode = need{"node", "apt-get install nodejs npm"}
 // needPackage is a package of the given directory in testdata.
 func needPackage(dir, name string) need {
 	return need{"testdata/" + dir + "/node_modules/" + name + "/package.json", "npm install --prefix internal/interop/testdata/" + dir}
+}
+
+// newNode says what is wrong if Node is older than a package demands.
+func newNode(dir, name string) func() string {
+	return func() string {
+		p, err := os.ReadFile("testdata/" + dir + "/node_modules/" + name + "/package.json")
+		if err != nil {
+			return err.Error()
+		}
+		var manifest struct{ Engines struct{ Node string } }
+		if err := json.Unmarshal(p, &manifest); err != nil {
+			return err.Error()
+		}
+		out, err := exec.Command("node", "--version").Output()
+		if err != nil {
+			return "node --version: " + err.Error()
+		}
+		version := strings.TrimSpace(string(out))
+		if slices.Compare(numbers(version), numbers(manifest.Engines.Node)) < 0 {
+			return fmt.Sprintf("%s needs Node %s, but this is %s (Debian 12 has 18); newer ones are at https://nodejs.org", name, manifest.Engines.Node, version)
+		}
+		return ""
+	}
+}
+
+// numbers are those of a version.
+func numbers(version string) (parts []int) {
+	for part := range strings.SplitSeq(versionNumber.FindString(version), ".") {
+		n, _ := strconv.Atoi(part)
+		parts = append(parts, n)
+	}
+	return parts
 }
 
 const (
@@ -41,7 +78,8 @@ var javascript = []row{
 		name:          "undici",
 		version:       npm("node", "undici"),
 		needs:         []need{needNode, needPackage("node", "undici")},
-		remarks:       "It compresses nothing that it sends.",
+		suits:         newNode("node", "undici"),
+		remarks:       "It compresses nothing that it sends. It needs Node 20.18.1 or later; Debian 12 has Node 18.",
 		client:        program("node", "testdata/node/web.mjs", "./undici.mjs"),
 		clientDiffers: differences{"fragmented": notInAPI},
 		deflate:       undiciDeflate,
