@@ -24,6 +24,7 @@ var allWell = report{
 	"server ping":  "ok",              // the client sends !ping and gets !pong
 	"client close": "3001 done",       // the client closes with 3001 "done" and sees the echo
 	"server close": "4001 bye",        // the client sends !close 4001 bye
+	"close answer": "4001 bye",        // what it answers to that close, as the server or the tap sees it
 	"kill":         "1006",            // the client sends !kill
 }
 
@@ -32,6 +33,12 @@ type difference struct {
 	result string // "" if the case is left out
 	why    string // for docs/interop.md: what is different, and whose fault it is
 }
+
+// What many clients answer to a close.
+var (
+	codeAlone = difference{"4001 ", "it answers a close with the code alone, which RFC 6455, section 5.5.1, leaves to it"}
+	any1000   = difference{"1000 ", "it answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1)"}
+)
 
 // differences are those of one end, by case.
 type differences map[string]difference

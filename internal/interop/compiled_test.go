@@ -48,6 +48,9 @@ var compiled = []row{
 		server:  beast.server,
 		deflate: beastDeflate,
 		limit:   limit,
+		clientDiffers: differences{
+			"close answer": codeAlone,
+		},
 		serverDiffers: differences{
 			"client close": {"3001 ", "The server repeats the close code, but not the reason (RFC 6455, section 5.5.1, asks for the code only)."},
 		},

@@ -21,6 +21,9 @@
 // is then sent, and what has to be seen on the wire by the tap of tap_test.go: what
 // is compressed, whether the context is taken over, how far back references reach.
 //
+// That tap is between the two ends of the other tests as well, for what an end may not be trusted to tell of
+// itself: that it sends fragments, that it offers nothing, and what it answers to a close frame.
+//
 // A row whose programs are missing is skipped and says how to install them.
 // With WEBSOCKET_INTEROP=require in the environment it fails instead. The rows of
 // the full set are skipped unless WEBSOCKET_INTEROP=all, which demands them, too.

@@ -32,7 +32,7 @@ type echoServer struct {
 	reports chan report // of browsers
 
 	mu   sync.Mutex
-	ends map[string]chan error // how the connection of a case ended
+	ends map[string]chan error // what our end of a case's connection read last
 }
 
 // command does what p says, and tells whether it was a command.
@@ -119,20 +119,24 @@ func newEchoServer(t *testing.T) *echoServer {
 	mux.Handle("/", http.FileServer(http.Dir("testdata/browser")))
 	mux.Handle("POST /report", reporting(s.reports))
 	for path, loop := range loops {
-		serve := func(c *websocket.Conn, r *http.Request) error {
-			err := loop(c, func(p []byte) (bool, error) { return obey(c, r, p) })
-			s.end(r.URL.Query().Get("case")) <- err
-			return err
+		handle := func(path string, u *websocket.Upgrader) {
+			mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+				var opened *websocket.Conn
+				u.Handler(func(c *websocket.Conn, r *http.Request) error {
+					if u.Compression != nil && c.Negotiated().Compression == nil {
+						return errors.New("the client does not offer it")
+					}
+					opened = c
+					return loop(c, func(p []byte) (bool, error) { return obey(c, r, p) })
+				}).ServeHTTP(w, r)
+				if opened != nil {
+					_, _, err := opened.ReadMessage() // how reading has ended
+					s.end(r.URL.Query().Get("case")) <- err
+				}
+			})
 		}
-		plain := &websocket.Upgrader{Subprotocols: subprotocols}
-		mux.Handle(path, plain.Handler(serve))
-		compressing := &websocket.Upgrader{Subprotocols: subprotocols, Options: websocket.Options{Compression: &websocket.Compression{}}}
-		mux.Handle(path+compressed, compressing.Handler(func(c *websocket.Conn, r *http.Request) error {
-			if c.Negotiated().Compression == nil {
-				return errors.New("the client does not offer it")
-			}
-			return serve(c, r)
-		}))
+		handle(path, &websocket.Upgrader{Subprotocols: subprotocols})
+		handle(path+compressed, &websocket.Upgrader{Subprotocols: subprotocols, Options: websocket.Options{Compression: &websocket.Compression{}}})
 	}
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -187,24 +191,26 @@ func (s *echoServer) end(name string) chan error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ends[name] == nil {
-		s.ends[name] = make(chan error, 8)
+		s.ends[name] = make(chan error, 16) // as often as a case is gone through
 	}
 	return s.ends[name]
 }
 
-// requireEnds checks how the loops of those cases ended in which a client sees one
+// requireEnds checks the results of a client, and how those cases ended in which it sees one
 // thing and our server another, as far as the client went through them.
-func (s *echoServer) requireEnds(ctx context.Context, t *testing.T, results report) {
+func (s *echoServer) requireEnds(ctx context.Context, t *testing.T, expected, results report) {
+	t.Helper()
+	if results["server close"] != "" {
+		results["close answer"] = closing(s.waitEnd(ctx, t, "server close"))
+	}
+	require.Equal(t, expected, results)
 	if results["client close"] != "" {
 		require.Equal(t, "3001 done", closing(s.waitEnd(ctx, t, "client close")))
-	}
-	if results["server close"] != "" {
-		require.Equal(t, "4001 bye", closing(s.waitEnd(ctx, t, "server close")))
 	}
 	require.Error(t, s.waitEnd(ctx, t, "kill"))
 }
 
-// waitEnd returns the error with which the loop of a case ended.
+// waitEnd returns the error with which the connection of a case ended.
 func (s *echoServer) waitEnd(ctx context.Context, t *testing.T, name string) error {
 	select {
 	case err := <-s.end(name):

@@ -111,12 +111,17 @@ func TestOurServer(t *testing.T) {
 				if strings.HasPrefix(path, "/stream") {
 					expected = expected.but(row.fragmentsDiffer)
 				}
-				require.Equal(t, expected, results)
-				s.requireEnds(ctx, t, expected)
+				s.requireEnds(ctx, t, expected, results)
 				s.tap.requireFragments(t, expected)
+				if results["client close"] != "" { // whatever the client is told of our answer
+					require.Equal(t, "3001 done", s.tap.ofCase(t, "client close").fromServer.close(ctx))
+				}
+				if answer := results["close answer"]; answer != "" {
+					require.Equal(t, answer, s.tap.ofCase(t, "server close").fromClient.close(ctx))
+				}
 				if row.deflate == nil || row.deflate.client == nil {
-					for name := range results {
-						require.Empty(t, s.tap.ofCase(t, name).fromClient.extensions(), "offer")
+					for _, w := range s.tap.all() {
+						require.Empty(t, w.fromClient.extensions(), "offer")
 					}
 				}
 				if strings.HasPrefix(path, "/stream") && expected["text 1 MiB"] == "ok" {
@@ -141,7 +146,9 @@ func TestOurClient(t *testing.T) {
 			row.server(t, port).waitListening(ctx, t, port)
 			p := newTap(t, "127.0.0.1:"+port)
 			expected := allWell.but(row.serverDiffers)
-			require.Equal(t, expected, runOurClient(ctx, websocket.DefaultDialer, "ws://"+p.addr+"/", row.serverDiffers))
+			results := runOurClient(ctx, websocket.DefaultDialer, "ws://"+p.addr+"/", row.serverDiffers)
+			results["close answer"] = p.ofCase(t, "server close").fromClient.close(ctx)
+			require.Equal(t, expected, results)
 			p.requireFragments(t, expected)
 		})
 	}
@@ -156,9 +163,10 @@ func TestOurselves(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
 				s := newEchoServer(t)
-				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path, nil))
-				s.requireEnds(ctx, t, allWell)
+				s.requireEnds(ctx, t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path, nil))
 				s.tap.requireFragments(t, allWell)
+				require.Equal(t, "3001 done", s.tap.ofCase(t, "client close").fromServer.close(ctx))
+				require.Equal(t, "4001 bye", s.tap.ofCase(t, "server close").fromClient.close(ctx))
 			})
 		}
 	}
@@ -188,8 +196,7 @@ func TestOurselvesOverHTTP2(t *testing.T) {
 			t.Run(path[1:], func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), limit)
 				defer cancel()
-				require.Equal(t, allWell, runOurClient(ctx, d, "ws"+secure.URL[len("http"):]+path, nil))
-				s.requireEnds(ctx, t, allWell)
+				s.requireEnds(ctx, t, allWell, runOurClient(ctx, d, "ws"+secure.URL[len("http"):]+path, nil))
 			})
 		}
 	}

@@ -33,6 +33,9 @@ var jvmAndErlang = []row{
 		needs:   []need{needJava},
 		client:  program("java", java("Client.java")...),
 		limit:   limit,
+		clientDiffers: differences{
+			"close answer": codeAlone,
+		},
 	},
 	{
 		name:    "Tomcat",

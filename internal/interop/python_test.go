@@ -40,7 +40,8 @@ var pythons = []row{
 		remarks: "It does not see parameters without a value, and so both its ends take their context over in spite of server_no_context_takeover and client_no_context_takeover, against RFC 7692, sections 7.1.1.1 and 7.1.1.2. We can inflate that.",
 		limit:   limit,
 		clientDiffers: differences{
-			"fragmented": notInAPI,
+			"fragmented":   notInAPI,
+			"close answer": codeAlone,
 		},
 		serverDiffers: differences{
 			"client close": {"3001 ", "it answers a close, as its client does, with the code alone, which RFC 6455, section 5.5.1, leaves to it"},
@@ -58,6 +59,7 @@ var pythons = []row{
 		clientDiffers: differences{
 			"fragmented":   notInAPI,
 			"client close": {"3001", "it tells its program the code of the server's answer, not the reason"},
+			"close answer": any1000,
 		},
 		serverDiffers: differences{
 			"client close": {"1000 ", "it answers any close, as its client does, with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1)"},
@@ -76,6 +78,9 @@ var pythons = []row{
 		deflate: autobahnDeflate,
 		remarks: "It does not have windows of 8 bits, which RFC 7692, section 7.1.2, allows: its server refuses a client that has ClientMaxWindowBits of 8, with status 400.",
 		limit:   limit,
+		clientDiffers: differences{
+			"close answer": {"1000 ", "it answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1), unless it is set up with echoCloseCodeReason"},
+		},
 		serverDiffers: differences{
 			"client close": {"1000 ", "it answers any close, as its client does, with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1), unless it is set up with echoCloseCodeReason"},
 		},
@@ -103,8 +108,11 @@ var pythons = []row{
 		needs:   []need{needPython("websocket/__init__.py", "python3-websocket")},
 		full:    true,
 		client:  pythonClient("websocket"),
-		remarks: "It does not know permessage-deflate. It answers any close with 1000, where an end typically echoes the code (RFC 6455, section 5.5.1).",
+		remarks: "It does not know permessage-deflate.",
 		limit:   limit,
+		clientDiffers: differences{
+			"close answer": any1000,
+		},
 	},
 }
 

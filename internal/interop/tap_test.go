@@ -4,7 +4,12 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -30,6 +35,10 @@ type tap struct {
 // wire is what went over one connection. What an end got was noted before.
 type wire struct{ fromClient, fromServer stream }
 
+func newWire() *wire {
+	return &wire{stream{over: make(chan struct{})}, stream{over: make(chan struct{})}}
+}
+
 // newTap returns a tap before the given address.
 func newTap(t *testing.T, target string) *tap {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +57,7 @@ func newTap(t *testing.T, target string) *tap {
 				client.Close()
 				continue
 			}
-			w := new(wire)
+			w := newWire()
 			p.mu.Lock()
 			p.wires[client.RemoteAddr().String()] = w
 			p.wires[server.LocalAddr().String()] = w
@@ -72,6 +81,7 @@ func newTap(t *testing.T, target string) *tap {
 
 func pass(dst, src net.Conn, s *stream) {
 	io.Copy(dst, io.TeeReader(src, s))
+	s.finish()
 	dst.(*net.TCPConn).CloseWrite()
 }
 
@@ -92,11 +102,16 @@ func (p *tap) only() *wire {
 	return nil
 }
 
-// ofCase returns the wire of the connection that was opened for a case.
-func (p *tap) ofCase(t *testing.T, name string) *wire {
+// all returns every wire, some of them twice.
+func (p *tap) all() []*wire {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, w := range p.wires {
+	return slices.Collect(maps.Values(p.wires))
+}
+
+// ofCase returns the wire of the connection that was opened for a case.
+func (p *tap) ofCase(t *testing.T, name string) *wire {
+	for _, w := range p.all() {
 		if w.fromClient.caseName() == name {
 			return w
 		}
@@ -111,6 +126,9 @@ type stream struct {
 	head     string // request or response, "" before it is complete
 	rest     []byte // of a head or frame that is incomplete
 	messages []sent // without control frames
+	closing  string // the code and reason of its close frame, "" before there is one
+	finished bool
+	over     chan struct{} // closed with the close frame, or the end
 }
 
 // sent is a message as it went over the wire.
@@ -140,6 +158,7 @@ func (s *stream) Write(p []byte) (int, error) {
 		if err != nil || h.Length > int64(len(s.rest)-n) {
 			return len(p), nil
 		}
+		payload := s.rest[n : n+int(h.Length)]
 		s.rest = s.rest[n+int(h.Length):]
 		switch h.Opcode {
 		case websocket.TextMessage, websocket.BinaryMessage:
@@ -148,8 +167,48 @@ func (s *stream) Write(p []byte) (int, error) {
 			m := &s.messages[len(s.messages)-1]
 			m.size += h.Length
 			m.fragments++
+		case websocket.CloseMessage:
+			if h.Masked {
+				websocket.Mask(h.MaskKey, 0, payload)
+			}
+			s.closing = closePayload(payload)
+			s.finishLocked()
 		}
 	}
+}
+
+// closePayload is the code and reason of a close frame, as closing has them.
+func closePayload(p []byte) string {
+	if len(p) < 2 {
+		return fmt.Sprintf("%d ", websocket.CloseNoStatusReceived)
+	}
+	return fmt.Sprintf("%d %s", binary.BigEndian.Uint16(p), p[2:])
+}
+
+// finish is called when nothing more is to come.
+func (s *stream) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishLocked()
+}
+
+func (s *stream) finishLocked() {
+	if !s.finished {
+		s.finished = true
+		close(s.over)
+	}
+}
+
+// close waits for the close frame and returns its code and reason.
+func (s *stream) close(ctx context.Context) string {
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		return "too late"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.closing, "no close frame")
 }
 
 // count returns how many messages have begun.
