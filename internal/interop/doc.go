@@ -22,7 +22,7 @@
 // is compressed, whether the context is taken over, how far back references reach.
 //
 // That tap is between the two ends of the other tests as well, for what an end may not be trusted to tell of
-// itself: that it sends fragments, that it offers nothing, and what it answers to a close frame.
+// itself: that it sends fragments, that it offers nothing, what it answers to a ping and to a close frame.
 //
 // A row whose programs are missing is skipped and says how to install them.
 // With WEBSOCKET_INTEROP=require in the environment it fails instead. The rows of

@@ -112,7 +112,7 @@ func TestOurServer(t *testing.T) {
 					expected = expected.but(row.fragmentsDiffer)
 				}
 				s.requireEnds(ctx, t, expected, results)
-				s.tap.requireFragments(t, expected)
+				s.tap.requireFrames(t, expected)
 				if results["client close"] != "" { // whatever the client is told of our answer
 					require.Equal(t, "3001 done", s.tap.ofCase(t, "client close").fromServer.close(ctx))
 				}
@@ -149,7 +149,7 @@ func TestOurClient(t *testing.T) {
 			results := runOurClient(ctx, websocket.DefaultDialer, "ws://"+p.addr+"/", row.serverDiffers)
 			results["close answer"] = p.ofCase(t, "server close").fromClient.close(ctx)
 			require.Equal(t, expected, results)
-			p.requireFragments(t, expected)
+			p.requireFrames(t, expected)
 		})
 	}
 }
@@ -164,7 +164,7 @@ func TestOurselves(t *testing.T) {
 				defer cancel()
 				s := newEchoServer(t)
 				s.requireEnds(ctx, t, allWell, runOurClient(ctx, d, "ws"+s.URL[len("http"):]+path, nil))
-				s.tap.requireFragments(t, allWell)
+				s.tap.requireFrames(t, allWell)
 				require.Equal(t, "3001 done", s.tap.ofCase(t, "client close").fromServer.close(ctx))
 				require.Equal(t, "4001 bye", s.tap.ofCase(t, "server close").fromClient.close(ctx))
 			})
@@ -172,15 +172,29 @@ func TestOurselves(t *testing.T) {
 	}
 }
 
-// requireFragments checks that the client sent the message of that case in fragments, if it went through it.
-// That it was not final before the last is for the server to say, which would have failed the connection.
-func (p *tap) requireFragments(t *testing.T, results report) {
-	if results["fragmented"] == "" {
-		return
+// requireFrames checks that frames were sent of which an end sees little, in those cases that the client went through.
+func (p *tap) requireFrames(t *testing.T, results report) {
+	t.Helper()
+	if results["fragmented"] != "" { // that no fragment was final but the last is for the server to say, which would have failed the connection
+		messages := p.ofCase(t, "fragmented").fromClient.since(0)
+		require.Len(t, messages, 1)
+		require.Greater(t, messages[0].fragments, 1)
 	}
-	messages := p.ofCase(t, "fragmented").fromClient.since(0)
-	require.Len(t, messages, 1)
-	require.Greater(t, messages[0].fragments, 1)
+	answered := func(pinging, answering *stream) {
+		pings, _ := pinging.control()
+		_, pongs := answering.control()
+		require.NotEmpty(t, pings)
+		require.NotEmpty(t, pongs)
+		require.Equal(t, pings[0], pongs[0])
+	}
+	if results["client ping"] != "" {
+		w := p.ofCase(t, "client ping")
+		answered(&w.fromClient, &w.fromServer)
+	}
+	if results["server ping"] != "" {
+		w := p.ofCase(t, "server ping")
+		answered(&w.fromServer, &w.fromClient)
+	}
 }
 
 // TestOurselvesOverHTTP2 is TestOurselves over HTTP/2.

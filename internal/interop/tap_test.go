@@ -123,10 +123,12 @@ func (p *tap) ofCase(t *testing.T, name string) *wire {
 // stream is one direction of a wire.
 type stream struct {
 	mu       sync.Mutex
-	head     string // request or response, "" before it is complete
-	rest     []byte // of a head or frame that is incomplete
-	messages []sent // without control frames
-	closing  string // the code and reason of its close frame, "" before there is one
+	head     string   // request or response, "" before it is complete
+	rest     []byte   // of a head or frame that is incomplete
+	messages []sent   // without control frames
+	closing  string   // the code and reason of its close frame, "" before there is one
+	pings    []string // their payloads
+	pongs    []string
 	finished bool
 	over     chan struct{} // closed with the close frame, or the end
 }
@@ -167,14 +169,23 @@ func (s *stream) Write(p []byte) (int, error) {
 			m := &s.messages[len(s.messages)-1]
 			m.size += h.Length
 			m.fragments++
+		case websocket.PingMessage:
+			s.pings = append(s.pings, string(unmasked(h, payload)))
+		case websocket.PongMessage:
+			s.pongs = append(s.pongs, string(unmasked(h, payload)))
 		case websocket.CloseMessage:
-			if h.Masked {
-				websocket.Mask(h.MaskKey, 0, payload)
-			}
-			s.closing = closePayload(payload)
+			s.closing = closePayload(unmasked(h, payload))
 			s.finishLocked()
 		}
 	}
+}
+
+// unmasked unmasks the payload of a frame in place.
+func unmasked(h websocket.FrameHeader, p []byte) []byte {
+	if h.Masked {
+		websocket.Mask(h.MaskKey, 0, p)
+	}
+	return p
 }
 
 // closePayload is the code and reason of a close frame, as closing has them.
@@ -209,6 +220,13 @@ func (s *stream) close(ctx context.Context) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return cmp.Or(s.closing, "no close frame")
+}
+
+// control returns the payloads of the pings and of the pongs.
+func (s *stream) control() (pings, pongs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.pings), slices.Clone(s.pongs)
 }
 
 // count returns how many messages have begun.
