@@ -39,7 +39,7 @@
 //
 //	!close CODE REASON    start the closing handshake
 //	!kill                 drop the TCP connection
-//	!ping                 send a ping, and "!pong" once it was answered
+//	!ping                 send a ping, and "!pong" once its payload came back
 //	!cookie               send the value of the request's Cookie
 //	!header               send the value of the request's X-Interop
 //

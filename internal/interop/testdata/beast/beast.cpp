@@ -82,8 +82,8 @@ struct BeastConnection : Connection {
 
 // echo sends back what comes, and obeys commands when there is a request.
 void echo(WebSocket& ws, const websocket::request_type* request) {
-  ws.control_callback([&](websocket::frame_type kind, beast::string_view) {
-    if (kind != websocket::frame_type::pong) return;
+  ws.control_callback([&](websocket::frame_type kind, beast::string_view data) {
+    if (kind != websocket::frame_type::pong || data != "are you there") return;
     ws.text(true);
     ws.write(boost::asio::buffer("!pong", 5));
   });

@@ -21,7 +21,7 @@ init([Arg, none]) ->
 
 handle_message(#ws_frame_info{opcode = ping, data = Data}, _Headers) ->
     {reply, {pong, Data}};
-handle_message(#ws_frame_info{opcode = pong}, _Headers) ->
+handle_message(#ws_frame_info{opcode = pong, data = <<"are you there">>}, _Headers) ->
     {reply, {text, <<"!pong">>}};
 handle_message(#ws_frame_info{opcode = close, data = <<Code:16, Reason/binary>>}, _Headers) ->
     {close, {Code, Reason}};

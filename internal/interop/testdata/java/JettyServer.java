@@ -1,3 +1,5 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetSocketAddress;
@@ -48,7 +50,8 @@ public class JettyServer {
 
         @Override
         public void onWebSocketPong(ByteBuffer payload) {
-            send(peer -> peer.sendString("!pong"));
+            String data = UTF_8.decode(payload).toString();
+            send(peer -> peer.sendString(data.equals("are you there") ? "!pong" : "pong " + data));
         }
 
         interface Sending {

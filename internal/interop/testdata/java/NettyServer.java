@@ -1,3 +1,5 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
@@ -61,7 +63,8 @@ public class NettyServer {
         @Override
         protected void channelRead0(ChannelHandlerContext ctx, WebSocketFrame frame) {
             if (frame instanceof PongWebSocketFrame) {
-                ctx.writeAndFlush(new TextWebSocketFrame("!pong"));
+                String payload = frame.content().toString(UTF_8);
+                ctx.writeAndFlush(new TextWebSocketFrame(payload.equals("are you there") ? "!pong" : "pong " + payload));
                 return;
             }
             String text = frame instanceof TextWebSocketFrame t ? t.text() : "";

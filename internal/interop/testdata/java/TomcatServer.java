@@ -1,3 +1,5 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import jakarta.servlet.ServletException;
 import jakarta.websocket.CloseReason;
 import jakarta.websocket.DeploymentException;
@@ -30,7 +32,10 @@ public class TomcatServer {
             RemoteEndpoint.Basic peer = session.getBasicRemote();
             session.addMessageHandler(String.class, message -> answer(session, config.getUserProperties(), message));
             session.addMessageHandler(ByteBuffer.class, message -> send(() -> peer.sendBinary(message)));
-            session.addMessageHandler(PongMessage.class, message -> send(() -> peer.sendText("!pong")));
+            session.addMessageHandler(PongMessage.class, message -> {
+                String payload = UTF_8.decode(message.getApplicationData()).toString();
+                send(() -> peer.sendText(payload.equals("are you there") ? "!pong" : "pong " + payload));
+            });
         }
 
         void answer(Session session, Map<String, Object> properties, String message) {

@@ -35,7 +35,7 @@ void serve(lws* wsi, Session& session, const Event& e) {
   std::string verb;
   words >> verb;
   if (e.kind == "pong") {
-    enqueue(wsi, LWS_WRITE_TEXT, "!pong");
+    enqueue(wsi, LWS_WRITE_TEXT, e.data == "are you there" ? "!pong" : "pong " + e.data);
   } else if (verb == "!close") {
     words >> session.code >> session.reason;
     lws_callback_on_writable(wsi);

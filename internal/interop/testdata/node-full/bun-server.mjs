@@ -34,7 +34,7 @@ export const serve = (port, perMessageDeflate) => Bun.serve({
           ws.send(message, true); // compressed, if that was negotiated
       }
     },
-    pong: ws => ws.send("!pong"),
+    pong: (ws, data) => ws.send(`${data}` === "are you there" ? "!pong" : `pong ${data}`),
   },
 });
 

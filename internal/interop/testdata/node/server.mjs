@@ -15,7 +15,7 @@ function echo(ws, request) {
         ws.terminate();
         break;
       case "!ping":
-        ws.once("pong", () => ws.send("!pong"));
+        ws.once("pong", data => ws.send(`${data}` === "are you there" ? "!pong" : `pong ${data}`));
         ws.ping("are you there");
         break;
       case "!cookie":

@@ -36,7 +36,7 @@ my %cases = (
   'cookie'      => answer('!cookie'),
   'header'      => answer('!header'),
   'client ping' => sub ($tx, $done) {
-    $tx->on(frame => sub ($tx, $frame) { $done->('ok') if $frame->[4] == WS_PONG });
+    $tx->on(frame => sub ($tx, $frame) { $done->(compare($frame->[5], 'are you there')) if $frame->[4] == WS_PONG });
     $tx->send([1, 0, 0, 0, WS_PING, 'are you there']);
   },
   'server ping'  => exchange({text => '!ping'}, {text => '!pong'}),

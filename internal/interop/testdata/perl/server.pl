@@ -21,7 +21,11 @@ websocket '/' => sub ($c) {
     }
   );
   $c->on(binary => sub ($c, $bytes) { $c->send({binary => $bytes}) });
-  $c->tx->on(frame => sub ($tx, $frame) { $tx->send('!pong') if $frame->[4] == WS_PONG });
+  $c->tx->on(
+    frame => sub ($tx, $frame) {
+      $tx->send($frame->[5] eq 'are you there' ? '!pong' : "pong $frame->[5]") if $frame->[4] == WS_PONG;
+    }
+  );
 };
 
 app->log->level('error');

@@ -23,9 +23,10 @@ class Connection:
         return message.data if message.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
 
     async def ping(self):
-        await self.ws.ping(b"are you there")
+        await self.ws.ping(cases.PING)
         if (message := await self.ws.receive()).type != WSMsgType.PONG:
             raise Exception(message)
+        cases.check_pong(message.data)
 
     async def close(self, code, reason):
         await self.ws.close(code=code, message=reason.encode())

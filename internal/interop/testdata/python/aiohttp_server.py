@@ -23,7 +23,7 @@ async def echo(request):
         elif message.type == WSMsgType.PING:
             await ws.pong(message.data)
         elif message.type == WSMsgType.PONG:
-            await ws.send_str("!pong")
+            await ws.send_str("!pong" if message.data == b"are you there" else f"pong {message.data}")
         elif message.type == WSMsgType.TEXT:
             await ws.send_str(message.data)
         elif message.type == WSMsgType.BINARY:

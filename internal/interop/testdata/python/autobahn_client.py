@@ -32,7 +32,7 @@ class Connection(WebSocketClientProtocol):
         self.messages.put_nowait(payload if isBinary else payload.decode())
 
     def onPong(self, payload):
-        self.pong.set_result(None)
+        self.pong.set_result(payload)
 
     def onClose(self, wasClean, code, reason):
         if not self.opened.done():
@@ -49,8 +49,8 @@ class Connection(WebSocketClientProtocol):
         await self.send(message, fragmentSize=len(message) // 3)
 
     async def ping(self):
-        self.sendPing(b"are you there")
-        await self.pong
+        self.sendPing(cases.PING)
+        cases.check_pong(await self.pong)
 
     async def close(self, code, reason):
         self.sendClose(code, reason)

@@ -38,7 +38,7 @@ class Echo(WebSocketServerProtocol):
             self.sendMessage(payload, isBinary)
 
     def onPong(self, payload):
-        self.sendMessage(b"!pong")
+        self.sendMessage(b"!pong" if payload == b"are you there" else b"pong " + payload)
 
 
 factory = WebSocketServerFactory()

@@ -19,6 +19,7 @@ HEADERS = {"Cookie": "session=s1", "X-Interop": "from the client"}
 SUBPROTOCOLS = ["v2.example", "v1.example"]
 FRAGMENTS = ["xy", "".join(chr(random.randrange(0x4E00, 0x9E00)) for _ in range(300)), "ending"]  # which hardly shrink
 LONG_TEXT = "aé€😀" * ((1 << 20) // 10) + "abcdef"
+PING = b"are you there"  # its payload, and what comes back
 LIMIT = 4 << 20  # of a message, in bytes
 
 
@@ -59,6 +60,11 @@ async def many(ws):
 
 async def subprotocol(ws):
     return ws.subprotocol
+
+
+def check_pong(payload):
+    if payload != PING:
+        raise Exception(f"pong {payload!r}")
 
 
 async def client_ping(ws):

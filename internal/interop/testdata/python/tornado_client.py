@@ -18,10 +18,10 @@ class Connection:
         await self.ws.write_message(data, binary=isinstance(data, bytes))
 
     async def ping(self):
-        pong = asyncio.Event()
-        self.ws.on_pong = lambda _: pong.set()
-        self.ws.ping("are you there")
-        await pong.wait()
+        pong = asyncio.get_running_loop().create_future()
+        self.ws.on_pong = pong.set_result
+        self.ws.ping(cases.PING)
+        cases.check_pong(await pong)
 
     async def close(self, code, reason):
         self.ws.close(code, reason)

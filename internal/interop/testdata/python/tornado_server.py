@@ -30,7 +30,7 @@ class Echo(WebSocketHandler):
             return self.write_message(message, binary=isinstance(message, bytes))
 
     def on_pong(self, data):
-        self.write_message("!pong")
+        self.write_message("!pong" if data == b"are you there" else f"pong {data}")
 
 
 async def main(port):

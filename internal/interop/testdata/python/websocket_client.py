@@ -24,10 +24,11 @@ class Connection:
         return self.ws.recv()
 
     async def ping(self):
-        self.ws.ping("are you there")
+        self.ws.ping(cases.PING)
         opcode, data = self.ws.recv_data(control_frame=True)
         if opcode != ABNF.OPCODE_PONG:
             raise Exception(opcode)
+        cases.check_pong(data)
 
     async def close(self, code, reason):
         self.ws.send_close(code, reason.encode())

@@ -21,7 +21,7 @@ class Connection:
             return None
 
     async def ping(self):
-        await (await self.ws.ping("are you there"))
+        await (await self.ws.ping(cases.PING))
 
     async def close(self, code, reason):
         await self.ws.close(code, reason)

@@ -60,7 +60,7 @@ struct QtConnection : Connection {
 
 void serve(QWebSocket* socket) {
   QObject::connect(socket, &QWebSocket::disconnected, socket, &QObject::deleteLater);
-  QObject::connect(socket, &QWebSocket::pong, [=] { socket->sendTextMessage("!pong"); });
+  QObject::connect(socket, &QWebSocket::pong, [=](auto, auto payload) { socket->sendTextMessage(payload == "are you there" ? "!pong" : "pong " + payload); });
   QObject::connect(socket, &QWebSocket::binaryMessageReceived, [=](auto message) { socket->sendBinaryMessage(message); });
   QObject::connect(socket, &QWebSocket::textMessageReceived, [=](auto message) {
     QStringList words = message.split(' ');

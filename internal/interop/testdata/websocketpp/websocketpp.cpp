@@ -109,7 +109,7 @@ int main(int, char** args) {
       return true;
     });
     server.set_message_handler([&](auto handle, auto message) { serve(server, handle, message->get_payload(), message->get_opcode()); });
-    server.set_pong_handler([&](auto handle, auto) { server.send(handle, "!pong", opcode::text); });
+    server.set_pong_handler([&](auto handle, auto data) { server.send(handle, data == "are you there" ? "!pong" : "pong " + data, opcode::text); });
     server.listen("127.0.0.1", args[2]);
     server.start_accept();
     server.run();
