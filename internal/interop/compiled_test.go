@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// C and C++. Each peer's program is both client and server, and says in its head how it is run.
+// C and C++. Each peer's program is both client and server, and says in its head how it is run; for libsoup there
+// are two, in Python.
 
 var (
 	needCompiler = need{"g++", "apt-get install g++"}
@@ -121,8 +122,8 @@ var compiled = []row{
 		},
 		full:    true,
 		remarks: "A program must raise max-incoming-payload-size for messages of more than 128 KiB.",
-		client:  program(python, "testdata/libsoup/libsoup.py", "client"),
-		server:  daemon(python, "testdata/libsoup/libsoup.py", "server"),
+		client:  pythonClient("libsoup"),
+		server:  pythonServer("libsoup"),
 		deflate: libsoupDeflate,
 		limit:   limit,
 		clientDiffers: differences{
@@ -239,9 +240,9 @@ const qtFragments = "Qt wants each fragment of a text message to be valid UTF-8 
 
 var libsoupDeflate = &deflatePeer{
 	limit:  60 * time.Second,
-	client: echoClient(python, "testdata/libsoup/libsoup.py", "deflate"),
+	client: pythonEcho("libsoup"),
 	offers: slices.Concat(ourTerms(`null`, pmd+cmw), ourWindows(`null`)),
-	server: daemon(python, "testdata/libsoup/libsoup.py", "server"),
+	server: pythonServer("libsoup"),
 	answers: slices.Concat(asAsked(``, spelledOut, map[string]string{
 		pmd + snt + cnt + cmw:   pmd + snt + cnt + cmw + "=15",
 		pmd + smw + "=9" + cmw:  pmd + smw + "=9" + cmw + "=15",
