@@ -454,6 +454,23 @@ func TestExchangeWriteDeadline(t *testing.T) {
 	})
 }
 
+// A write deadline counts although the HTTP client is stuck, and looks at nothing.
+func TestClientExchangeWriteDeadlineOfAStuckClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cancelled := make(chan bool, 2)
+		out := newRequestOutlet(func() { cancelled <- true })
+		x := clientExchange(http.NoBody, out, nil)
+		require.NoError(t, x.SetWriteDeadline(time.Now().Add(time.Second)))
+		n, err := x.Write([]byte("x"))
+		require.Zero(t, n)
+		require.Equal(t, os.ErrDeadlineExceeded, err)
+		<-cancelled
+		require.NoError(t, x.Close())
+		<-cancelled
+	})
+}
+
 func TestExchangeClose(t *testing.T) {
 	t.Run("reads and writes return", func(t *testing.T) {
 		inStreams(t, func(t *testing.T, s *memStream) {
@@ -695,6 +712,56 @@ func TestResponseOutletAfterTheHandler(t *testing.T) {
 	require.Zero(t, n)
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.ErrorContains(t, err, "handler has returned")
+}
+
+// The Context of a server's connection, which a handler waits for, ends when all was said,
+// whether it was asked for before the end or later.
+func TestExchangeContext(t *testing.T) {
+	for name, early := range map[string]bool{"asked for before": true, "asked for later": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newMemStream(t, true)
+				c := NewConn(s.x, Negotiated{Server: true}, Options{})
+				if early {
+					c.Context()
+				}
+				wrote := soon(func() error { return c.WriteMessage(TextMessage, []byte("slow")) })
+				read := reading(c)
+				synctest.Wait()
+				s.send(t, string(wstest.CloseFrame(4000, "bye").Masked()))
+				ended := requireNothing(t, <-read)
+				require.Equal(t, &CloseError{4000, "bye"}, ended)
+				ctx := c.Context()
+				time.Sleep(2 * closePatience) // the peer is slow
+				require.NoError(t, ctx.Err())
+				for _, want := range []wstest.Frame{text("slow"), wstest.CloseFrame(4000, "bye")} {
+					f, _, err := wstest.ReadFrame(s.read)
+					require.NoError(t, err)
+					require.Equal(t, want.String(), f.String())
+				}
+				require.NoError(t, <-wrote)
+				<-ctx.Done()
+				require.Equal(t, ended, context.Cause(ctx))
+			})
+		})
+	}
+	// A loop that goes on after timeouts asks the context whether there is an end to it.
+	t.Run("a deadline within a message", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s := newMemStream(t, true)
+			c := NewConn(s.x, Negotiated{Server: true}, Options{})
+			ctx := c.Context()
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+			read := reading(c)
+			s.send(t, string(text("Hello").Masked()[:8]))
+			require.ErrorIs(t, (<-read).err, os.ErrDeadlineExceeded)
+			before := time.Now()
+			<-ctx.Done()
+			require.Zero(t, time.Since(before))
+		})
+	})
 }
 
 func TestExchangeAddresses(t *testing.T) {
@@ -1108,6 +1175,45 @@ func TestExtendedConnect(t *testing.T) {
 	require.ErrorContains(t, checkConnect(good, "websocket"), ":authority")
 }
 
+// The time limits of the HTTP server are none for the connection, and that of the handshake
+// is over with it.
+func TestConnectLiftsTimeLimits(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequest(http.MethodConnect, "/", http.NoBody)
+	r.Proto, r.ProtoMajor, r.ContentLength = "HTTP/2.0", 2, -1
+	r.Header[":protocol"] = []string{"websocket"}
+	r.Header["Sec-Websocket-Version"] = []string{"13"}
+	w := &limitedResponse{ResponseRecorder: httptest.NewRecorder()}
+	c, err := new(Upgrader).Upgrade(w, r, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, []string{"no read deadline", "a write deadline", "flush", "no write deadline"}, w.calls)
+}
+
+// limitedResponse is a ResponseWriter that notes how it is prepared.
+type limitedResponse struct {
+	*httptest.ResponseRecorder
+	calls []string
+}
+
+func (w *limitedResponse) note(of string, deadline time.Time) error {
+	call := "a " + of
+	if deadline.IsZero() {
+		call = "no " + of
+	}
+	w.calls = append(w.calls, call)
+	return nil
+}
+
+func (w *limitedResponse) SetReadDeadline(t time.Time) error  { return w.note("read deadline", t) }
+func (w *limitedResponse) SetWriteDeadline(t time.Time) error { return w.note("write deadline", t) }
+
+func (w *limitedResponse) FlushError() error {
+	w.calls = append(w.calls, "flush")
+	return nil
+}
+
 // startBoth starts a server with the handler, and returns dialers for its two protocols, by name.
 func startBoth(t *testing.T, handler http.Handler, base context.Context) (server *http.Server, dialers map[string]func() (*Conn, *http.Response, error)) {
 	s := httptest.NewUnstartedServer(handler)
@@ -1396,6 +1502,46 @@ type answers struct{ resp *http.Response }
 
 func (a answers) RoundTrip(*http.Request) (*http.Response, error) { return a.resp, nil }
 
+// A context that ends just before the answer came has ended the stream.
+func TestTransportContextEndsLate(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusNotFound} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cause := errors.New("enough")
+				body := &closeNoted{Reader: strings.NewReader("Hello"), closed: make(chan struct{})}
+				d := Dialer{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					cancel(cause)
+					<-r.Context().Done()
+					r.Body.Close()
+					return &http.Response{StatusCode: status, ProtoMajor: 2, Header: http.Header{}, Body: body, Request: r}, nil
+				})}
+				c, _, err := d.DialContext(ctx, "wss://example.com/", nil)
+				require.Nil(t, c)
+				require.Equal(t, cause, err)
+				<-body.closed
+			})
+		})
+	}
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// closeNoted is a body that tells when it is closed.
+type closeNoted struct {
+	io.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (b *closeNoted) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
 // Cookies that come by a Transport are kept.
 func TestHTTP2Cookies(t *testing.T) {
 	jar, err := cookiejar.New(nil)
@@ -1414,6 +1560,7 @@ func TestHTTP2Cookies(t *testing.T) {
 	for _, cookie := range []string{"", "session=s1"} {
 		c, resp, err := line.dialer.Dial("wss"+strings.TrimPrefix(s.URL, "https"), nil)
 		require.NoError(t, err)
+		t.Cleanup(func() { c.Close() }) // or the server waits for it
 		require.Equal(t, 2, resp.ProtoMajor)
 		require.Equal(t, cookie, <-seen)
 		require.NoError(t, c.Shutdown(t.Context(), 0, ""))

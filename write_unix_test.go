@@ -71,3 +71,26 @@ func TestWriterRepliesToAFullSocket(t *testing.T) {
 	peer.Expect(wstest.Frame{Opcode: wstest.Close})
 	require.Equal(t, ErrCloseSent, w.write(TextMessage, "late"))
 }
+
+// Whoever writes to a plain socket that long waits for a peer that does not read. It gets
+// the answer to its newest ping (section 5.5.3).
+func TestWriterRepliesToABlockedSocket(t *testing.T) {
+	t.Parallel()
+	near, far := wstest.TCP(t)
+	require.NoError(t, near.SetWriteBuffer(64<<10))
+	require.NoError(t, far.SetReadBuffer(64<<10))
+	w := newTestWriter(near, true)
+	large := some(2 << 20)
+	written := soon(func() error { return w.write(TextMessage, large) })
+	eventually(func() bool {
+		w.turn.mu.Lock()
+		defer w.turn.mu.Unlock()
+		return w.turn.taken
+	})
+	for i := range 5 {
+		w.reply(PongMessage, fmt.Append(nil, i))
+	}
+	w.reply(CloseMessage, nil)
+	wstest.NewClient(t, far).Expect(textFrame(large), pongFrame("4"), wstest.Frame{Opcode: wstest.Close})
+	require.NoError(t, <-written)
+}
