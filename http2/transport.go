@@ -47,6 +47,9 @@ const (
 	// be another one by then.
 	memory = 10 * time.Minute
 
+	// remembered is of how many servers it does, of any if there are more.
+	remembered = 1000
+
 	// idleTime is how long a connection stays open without a stream.
 	idleTime = 90 * time.Second
 
@@ -212,14 +215,14 @@ func (t *Transport) knows(host string) bool {
 func (t *Transport) remember(host string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	for host, until := range t.without { // lest there be more and more
-		if !now.Before(until) {
-			delete(t.without, host)
+	for other := range t.without {
+		if len(t.without) < remembered {
+			break
 		}
+		delete(t.without, other)
 	}
 	if t.without == nil {
 		t.without = make(map[string]time.Time)
 	}
-	t.without[host] = now.Add(memory)
+	t.without[host] = time.Now().Add(memory)
 }

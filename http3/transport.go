@@ -64,6 +64,9 @@ const (
 	// be another one by then.
 	memory = 10 * time.Minute
 
+	// remembered is of how many servers it does, of any if there are more.
+	remembered = 1000
+
 	// idleTime is how long a connection stays open without a stream.
 	idleTime = 90 * time.Second
 
@@ -382,16 +385,16 @@ func (t *Transport) knows(addr string) bool {
 
 // remember notes that the host does not do it. The caller has mu.
 func (t *Transport) remember(addr string) {
-	now := time.Now()
-	for addr, until := range t.without { // lest there be more and more
-		if !now.Before(until) {
-			delete(t.without, addr)
+	for other := range t.without {
+		if len(t.without) < remembered {
+			break
 		}
+		delete(t.without, other)
 	}
 	if t.without == nil {
 		t.without = make(map[string]time.Time)
 	}
-	t.without[addr] = now.Add(memory)
+	t.without[addr] = time.Now().Add(memory)
 }
 
 // A conn is a QUIC connection of a Transport.

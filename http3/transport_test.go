@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -350,6 +351,17 @@ func TestFallback(t *testing.T) {
 			require.ErrorContains(t, err, "http3: "+tt.reason)
 		})
 	}
+}
+
+// A client of a great many servers does not remember them all.
+func TestForgets(t *testing.T) {
+	tr := transport(t)
+	for i := range 2 * remembered {
+		addr := fmt.Sprintf("host:%d", i)
+		tr.remember(addr)
+		require.True(t, tr.knows(addr))
+	}
+	require.Len(t, tr.without, remembered)
 }
 
 func TestRequestsDeclined(t *testing.T) {

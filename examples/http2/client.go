@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/duplexkit/websocket"
@@ -12,12 +13,21 @@ import (
 	"github.com/duplexkit/websocket/http3"
 )
 
-// runClient opens a WebSocket by each protocol, says what carries it, and stays.
+// runClient opens a WebSocket by each protocol, says what carries it, and stays while one is
+// open. It says how each ended.
 func runClient(ctx context.Context, addr string, stay time.Duration, out io.Writer) error {
 	trusting := &tls.Config{InsecureSkipVerify: true} // the server made its certificate itself, a moment ago
 	over2, over3 := &http2.Transport{TLSClientConfig: trusting}, &http3.Transport{TLSClientConfig: trusting}
 	defer over2.CloseIdleConnections()
 	defer over3.Close()
+	var saying sync.Mutex
+	say := func(format string, args ...any) {
+		saying.Lock()
+		defer saying.Unlock()
+		fmt.Fprintf(out, format+"\n", args...)
+	}
+	var open sync.WaitGroup
+	defer open.Wait()
 	for _, dialer := range []websocket.Dialer{
 		{TLSClientConfig: trusting},
 		{TLSClientConfig: trusting, Transport: over2},
@@ -31,15 +41,22 @@ func runClient(ctx context.Context, addr string, stay time.Duration, out io.Writ
 			return err
 		}
 		defer leave(c)
-		fmt.Fprintf(out, "%s from %v\n", resp.Proto, c.LocalAddr())
-		go func() { // the tables; and whoever reads answers pings
-			for range c.Messages(context.Background()) {
+		say("%s from %v", resp.Proto, c.LocalAddr())
+		open.Go(func() {
+			for range c.Messages(context.Background()) { // the tables; and whoever reads answers pings
 			}
-		}()
+			say("%s has ended: %v", resp.Proto, context.Cause(c.Context()))
+		})
 	}
+	ended := make(chan struct{})
+	go func() {
+		open.Wait()
+		close(ended)
+	}()
 	select {
 	case <-ctx.Done():
 	case <-time.After(stay):
+	case <-ended:
 	}
 	return nil
 }

@@ -2,14 +2,15 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,7 @@ func TestThreeProtocols(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"HTTP/1.1", "HTTP/1.1", "HTTP/2", "HTTP/3"}, protocols, "in the order of their handlers")
 	cancel()
+	requireEnds(t, lines, websocket.CloseNormalClosure)
 	require.NoError(t, <-ended)
 	table(t, c, 1)
 
@@ -84,12 +86,29 @@ func TestThreeProtocols(t *testing.T) {
 	require.True(t, websocket.IsCloseError(<-closed, websocket.CloseGoingAway))
 }
 
-// The three are told 1001 when the server ends, whatever carries them.
+// requireEnds reads that each of the three has ended with the code.
+func requireEnds(t *testing.T, lines *bufio.Scanner, code int) {
+	var protocols []string
+	for range 3 {
+		require.True(t, lines.Scan())
+		protocol, rest, _ := strings.Cut(lines.Text(), " ")
+		require.Contains(t, rest, fmt.Sprintf("has ended: websocket: close %d ", code))
+		protocols = append(protocols, protocol)
+	}
+	require.ElementsMatch(t, []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}, protocols)
+}
+
+// The three are told 1001 when the server ends, whatever carries them, and the
+// client has nothing to stay for.
 func TestServerEnds(t *testing.T) {
 	addr, end := start(t)
 	ended := make(chan error, 1)
-	var out bytes.Buffer
-	go func() { ended <- runClient(t.Context(), addr, time.Minute, &out) }()
+	said, out := io.Pipe()
+	go func() { ended <- runClient(t.Context(), addr, time.Hour, out) }()
+	lines := bufio.NewScanner(said)
+	for range 3 {
+		require.True(t, lines.Scan())
+	}
 	d := websocket.Dialer{TLSClientConfig: trusting}
 	c, _, err := d.Dial("wss://"+addr+"/ws", nil)
 	require.NoError(t, err)
@@ -99,7 +118,11 @@ func TestServerEnds(t *testing.T) {
 		for range c.Messages(t.Context()) {
 		}
 	}()
-	require.NoError(t, end())
+	served := make(chan error, 1)
+	go func() { served <- end() }()
+	requireEnds(t, lines, websocket.CloseGoingAway)
+	require.NoError(t, <-ended)
+	require.NoError(t, <-served)
 }
 
 func TestPage(t *testing.T) {

@@ -106,7 +106,15 @@ func (s *server) serve(ctx context.Context, tcp net.Listener, udp net.PacketConn
 	defer cancel()
 	err = errors.Join(web.Shutdown(ctx), quic.Shutdown(ctx)) // with 1001, but for those over HTTP/1.1
 	_ = s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down")
-	s.served.Wait()
+	served := make(chan struct{})
+	go func() {
+		s.served.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-ctx.Done():
+	}
 	return err
 }
 
