@@ -744,8 +744,8 @@ func (c *Conn) LocalAddr() net.Addr { return c.line.nc.LocalAddr() }
 // RemoteAddr returns the peer's network address.
 func (c *Conn) RemoteAddr() net.Addr { return c.line.nc.RemoteAddr() }
 
-// NetConn returns the network connection beneath c, for its options. Reading
-// from it, writing to it and setting its deadlines breaks c.
+// NetConn returns the network connection beneath c, for its options: over HTTP/2 and
+// HTTP/3 the stream, which has addresses and no options. Reading from it, writing to it and setting its deadlines breaks c.
 func (c *Conn) NetConn() net.Conn { return c.line.nc }
 
 // UnderlyingConn returns the network connection beneath c.
@@ -758,7 +758,7 @@ func (c *Conn) UnderlyingConn() net.Conn { return c.line.nc }
 // why. That the peer is gone is seen only while somebody reads, or with
 // Options.PingInterval. Of a server's connection over HTTP/2 or HTTP/3 it ends when
 // all that is left to be said was said, which takes a second or Options.CloseTimeout at
-// most: a handler that has called Upgrade may return then.
+// most, also after Serve has returned: a handler that has called Upgrade may return then.
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	x := c.extrasLocked()

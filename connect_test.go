@@ -1481,6 +1481,33 @@ func TestHTTP2HandlerWaits(t *testing.T) {
 	}
 }
 
+// What a handler is told about its connection, and after Serve about its end.
+func TestHTTP2WhatAHandlerKnows(t *testing.T) {
+	noLeaks(t)
+	type known struct {
+		r     *http.Request
+		nc    net.Conn
+		cause error
+	}
+	told := make(chan known, 1)
+	_, dial := startBoth(t, new(Upgrader).Handler(func(c *Conn, r *http.Request) error {
+		err := echoing(c, r)
+		<-c.Context().Done()
+		told <- known{r, c.NetConn(), context.Cause(c.Context())}
+		return err
+	}), t.Context())
+	c, _, err := dial["HTTP/2"]()
+	require.NoError(t, err)
+	local := c.LocalAddr().String()
+	require.NoError(t, c.Shutdown(t.Context(), CloseNormalClosure, "bye"))
+	k := <-told
+	require.Equal(t, &CloseError{CloseNormalClosure, "bye"}, k.cause)
+	require.Equal(t, "HTTP/2.0", k.r.Proto)
+	require.Equal(t, "h2", k.r.TLS.NegotiatedProtocol)
+	require.NotContains(t, fmt.Sprintf("%T", k.nc), "tls.")
+	require.Equal(t, local, k.nc.RemoteAddr().String())
+}
+
 // A Transport that breaks the rules of http.RoundTripper gives an error.
 func TestTransportWithoutResponse(t *testing.T) {
 	t.Parallel()

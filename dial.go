@@ -80,7 +80,8 @@ type Dialer struct {
 	// HTTP/1.1, for which alone NetDial, NetDialContext, NetDialTLSContext, Proxy and
 	// TLSClientConfig are: give your TLSClientConfig to both. It must return when the
 	// request's context ends. An *http.Transport does not do it, and is refused; no more
-	// does the Transport of quic-go, for which there is the module http3.
+	// does the Transport of quic-go, for which there is the module http3: its error is about a
+	// header field ":protocol".
 	Transport http.RoundTripper
 
 	// CheckRedirect, if set, makes Dial follow the statuses 301, 302, 303, 307 and

@@ -230,13 +230,26 @@
 // earlier, the peer sees the connection break off, reads and writes fail, and a write at
 // that very moment races with net/http.
 //
-// What else is different there: http.Server.Shutdown takes leave of these connections, with
-// 1001 and no reason, and waits for them; a Group's Shutdown that is to say more goes before
-// it. NetConn is not a TCP or TLS connection. Start keeps a goroutine for each connection.
-// Set a deadline before the read that it is for begins: one that is set while a read
-// without any is waiting ends the connection when it expires, and so does a write deadline
-// that finds a write in progress. A read that waits returns up to a second after Close if
-// there is still something to send.
+// What else is different there: http.Server.Shutdown takes leave of these connections,
+// with 1001 and no reason, and waits for them; a Group's Shutdown that is to say more
+// goes before it. Start keeps a goroutine for each connection. Set a deadline before the
+// read that it is for begins: one that is set while a read without any is waiting ends
+// the connection when it expires, and so does a write deadline that finds a write in
+// progress. A read that waits returns up to a second after Close if there is still
+// something to send.
+//
+// NetConn is the stream, with the addresses of the connection that it is a part of, and
+// not a TCP or TLS connection: what the TLS handshake agreed on stands in the request's
+// TLS field. The request's ProtoMajor says what carries a WebSocket; its Proto is
+// "HTTP/2.0" over HTTP/2, and "websocket" over HTTP/3.
+//
+// When the peer breaks off, the request's context ends as well, and a Serve that was
+// given it may return context.Canceled. When Serve has returned, the Context of a
+// server's connection takes a moment to end, and tells why only then:
+//
+//	err := c.Serve(r.Context(), handle)
+//	<-c.Context().Done()
+//	log.Print(err, ": ", context.Cause(c.Context()))
 //
 // # Coming from gorilla/websocket
 //

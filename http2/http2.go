@@ -32,6 +32,10 @@
 //		Transport:       &http2.Transport{TLSClientConfig: cfg},
 //	}
 //
+// The Dialer's own fields for the network and TLS, NetDialContext among them, are for
+// HTTP/1.1; the Transport has its own. How to try HTTP/3 before HTTP/2 is an example of the
+// module github.com/duplexkit/websocket/http3.
+//
 // That a server does not do it is remembered for ten minutes. When a connection has all the
 // streams that the server allows, 250 unless an http.Server is told otherwise, another is
 // made.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 	quichttp3 "github.com/quic-go/quic-go/http3"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/http2"
 	"github.com/duplexkit/websocket/http3"
 )
 
@@ -31,6 +33,7 @@ func Example_server() {
 		_ = udp.SetQUICHeaders(w.Header()) // fails as long as udp does not serve
 		mux.ServeHTTP(w, r)
 	})}
+	http2.Configure(tcp) // whose import has it take WebSockets over HTTP/2, too
 	http3.Configure(udp, tcp)
 
 	go func() { log.Print(udp.ListenAndServeTLS("cert.pem", "key.pem")) }()
@@ -68,4 +71,34 @@ func Example_client() {
 		return
 	}
 	fmt.Println(string(p))
+}
+
+// A client that tries HTTP/3, then HTTP/2, and then HTTP/1.1. A Dialer has one Transport and
+// goes on with HTTP/1.1, for which it dials TCP: there the first one gives up.
+func Example_fallBack() {
+	errTCP := errors.New("not over HTTP/3")
+	dialers := []websocket.Dialer{
+		{
+			Transport: new(http3.Transport),
+			NetDialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errTCP
+			},
+		},
+		{Transport: new(http2.Transport)},
+	}
+	dial := func(ctx context.Context, url string) (*websocket.Conn, *http.Response, error) {
+		c, resp, err := dialers[0].DialContext(ctx, url, nil)
+		if errors.Is(err, errTCP) {
+			return dialers[1].DialContext(ctx, url, nil)
+		}
+		return c, resp, err
+	}
+
+	c, resp, err := dial(context.Background(), "wss://example.com/echo")
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer c.Close()
+	fmt.Println("connected by", resp.Proto)
 }

@@ -7,18 +7,21 @@
 //
 // An Upgrader answers requests of a quic-go server as it does others; nothing of this
 // package is needed for it. Configure makes such a server fit for many WebSockets and has
-// them closed when it shuts down:
+// them closed when it shuts down. The server over TCP is configured by the package http2, whose
+// import has it take WebSockets over HTTP/2 as well, and not HTTP/1.1 alone:
 //
 //	mux := http.NewServeMux()
 //	mux.Handle("/chat", upgrader.Handler(serve))
 //	tcp := &http.Server{Addr: ":443", Handler: mux}
 //	udp := &quichttp3.Server{Addr: ":443", Handler: mux, TLSConfig: tlsConfig}
+//	http2.Configure(tcp)
 //	http3.Configure(udp, tcp)
 //
 // quichttp3 is github.com/quic-go/quic-go/http3. Browsers find out about the server on UDP
 // by the Alt-Svc field of answers over TCP: see SetQUICHeaders there. The requests have
 // the method CONNECT: a pattern of http.ServeMux that says "GET /chat" does not match
-// them, "/chat" does. A handler that calls Upgrade itself, and not Upgrader.Handler, must
+// them, "/chat" does. Their Proto is the protocol asked for, "websocket"; go by ProtoMajor,
+// which is 3. A handler that calls Upgrade itself, and not Upgrader.Handler, must
 // not return before the connection is over, or the stream is over before it:
 //
 //	c, err := upgrader.Upgrade(w, r, nil)
@@ -34,7 +37,11 @@
 //	dialer := websocket.Dialer{Transport: new(http3.Transport)}
 //
 // Where the server does not do it, or UDP does not get through, the Dialer goes on with
-// HTTP/1.1.
+// HTTP/1.1. To try HTTP/2 before that takes a second Dialer: see the example.
+//
+// The Transport of quic-go itself is no use here. It refuses what a Dialer asks for, by the error
+//
+//	websocket: http3: invalid http header field name ":protocol"
 //
 // # What it needs
 //
