@@ -77,6 +77,9 @@ func (c *Conn) over(cause error) {
 		}
 	}
 	c.mu.Unlock()
+	if first {
+		c.w.tracer.closed(cause)
+	}
 	c.idle.stop()
 }
 
@@ -192,10 +195,10 @@ func (c *Conn) readFailed(err error) error {
 	end.peerDone = true
 	end.vanished = IsCloseError(err, CloseAbnormalClosure)
 	c.mu.Unlock()
+	c.over(err)
 	if c.w.owing() {
 		c.dropAfter(c.closeTimeout.duration(), err)
 	}
-	c.over(err)
 	c.keepalive.stop()
 	c.lingerIfDone()
 	return err

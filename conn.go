@@ -62,6 +62,10 @@ type Options struct {
 
 	// Group, if not nil, is a Group that connections join at birth.
 	Group *Group
+
+	// Trace has hooks that are told what connections do; nil is none, which costs
+	// nothing.
+	Trace *Trace
 }
 
 // bufferOptions are the sizes that Upgrader and Dialer take besides Options.
@@ -176,6 +180,9 @@ func newConn(line socket, n Negotiated, opts *Options, b bufferOptions) *Conn {
 	c.w.writeConfig = newWriteConfig(opts, b)
 	c.w.line, c.w.up = &c.line, c
 	c.w.server = n.Server
+	if opts.Trace != nil {
+		c.trace(opts.Trace, n.Buffered)
+	}
 	if n.Subprotocol != "" || n.Compression != nil {
 		c.agree(n, opts)
 	}
@@ -235,8 +242,13 @@ func (c *Conn) beforeWait() {
 	c.keepalive.wait()
 }
 
-// afterWait is called when the wait is over and has brought n bytes.
-func (c *Conn) afterWait(n int) { c.keepalive.hear(n) }
+// afterWait is called when the wait is over and has brought p.
+func (c *Conn) afterWait(p []byte) {
+	c.keepalive.hear(len(p))
+	if t := c.w.tracer; t != nil {
+		t.arrived(p)
+	}
+}
 
 // A deadline is the read deadline of a network connection, which the program
 // sets and we need at times to interrupt a read.

@@ -107,6 +107,7 @@ func (c *Conn) onPing(p []byte) error {
 
 func (c *Conn) onPong(p []byte) error {
 	c.ponged(p)
+	c.w.tracer.ponged(p)
 	h := c.handlersSet().pong
 	if h == nil {
 		return nil
@@ -204,6 +205,7 @@ func (c *Conn) ponged(p []byte) {
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	defer func() {
 		if err == nil {
+			c.w.tracer.answered(rtt)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.extras.rtt = rtt
@@ -277,7 +279,7 @@ func (k *keepalive) tick() {
 	// A ping that finds somebody writing is not sent: the write deadline
 	// watches over them, and a peer that was not asked owes no answer. When
 	// nothing can be sent any more there is nothing to wait for.
-	pinged := k.wantsPing(now) && (k.c.w.probe() || k.c.w.err() != nil)
+	pinged := k.wantsPing(now) && (k.ping() || k.c.w.err() != nil)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -294,6 +296,20 @@ func (k *keepalive) tick() {
 		return
 	}
 	k.timer.Reset(min(next, k.interval)) // the peer may be heard meanwhile, and silent again
+}
+
+// ping sends a ping, and reports whether it could.
+func (k *keepalive) ping() bool {
+	t := k.c.w.tracer
+	if t == nil {
+		return k.c.w.probe()
+	}
+	t.probed.Store(uptime())
+	if k.c.w.probe() {
+		return true
+	}
+	t.probed.Store(0)
+	return false
 }
 
 // wantsPing reports whether the peer has been silent for long enough. While the

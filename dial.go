@@ -137,12 +137,14 @@ func (d *Dialer) DialContext(ctx context.Context, urlStr string, requestHeader h
 	if d == nil {
 		d = DefaultDialer
 	}
+	began := d.Trace.begins()
 	ctx, cancel := d.withTimeout(ctx)
 	defer cancel()
-	c, resp, err := d.dial(ctx, urlStr, requestHeader)
+	c, req, resp, err := d.dial(ctx, urlStr, requestHeader)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx) // whatever it broke on the way
 	}
+	d.Trace.ends(began, HandshakeInfo{Request: req, Response: resp, Conn: c, Err: err})
 	return c, resp, err
 }
 
@@ -170,38 +172,39 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, timeout)
 }
 
-// dial makes attempts until one does not end in a redirect to follow.
-func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Response, error) {
+// dial makes attempts until one does not end in a redirect to follow. It returns the last
+// request, too, nil if there was none.
+func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Request, *http.Response, error) {
 	if err := termsOf(d.EnableCompression, d.Compression).check(); err != nil {
-		return nil, nil, fmt.Errorf("websocket: Dialer's %w", err)
+		return nil, nil, nil, fmt.Errorf("websocket: Dialer's %w", err)
 	}
 	u, err := parseTarget(urlStr)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var via []*http.Request
 	var redirect *http.Response // what led to u, nil at first
 	for {
 		req, err := d.newRequest(ctx, u, requestHeader)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if redirect != nil {
 			req.Response = redirect
 			switch err := d.CheckRedirect(req, via); {
 			case err == http.ErrUseLastResponse:
-				return nil, redirect, ErrBadHandshake
+				return nil, req, redirect, ErrBadHandshake
 			case err != nil:
-				return nil, redirect, err
+				return nil, req, redirect, err
 			}
 		}
 		c, resp, err := d.attemptAny(ctx, req)
 		if err != ErrBadHandshake || d.CheckRedirect == nil || !isRedirect(resp) {
-			return c, resp, err
+			return c, req, resp, err
 		}
 		via, redirect = append(via, req), resp
 		if u, err = redirectTarget(via, resp); err != nil {
-			return nil, resp, err
+			return nil, req, resp, err
 		}
 		if !sameHost(u, req.URL) {
 			requestHeader = withoutCredentials(requestHeader)

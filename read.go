@@ -40,8 +40,9 @@ type controls interface {
 	onPing(p []byte) error
 	onPong(p []byte) error
 	onClose(code int, reason string) error
-	beforeWait()     // what is to come may be long in coming
-	afterWait(n int) // it has brought n bytes
+	beforeWait()          // what is to come may be long in coming
+	afterWait(p []byte)   // it has brought p
+	onMessage(read int64) // one has been read to its end, as the last of so many bytes of payload in all
 }
 
 type reader struct {
@@ -60,6 +61,7 @@ type reader struct {
 	hasty    bool  // between messages nobody waits for the socket: errDry
 	drained  bool  // the last hasty read took all that the socket had
 	vain     uint8 // hasty reads in a row for which the socket had nothing
+	traced   bool  // onMessage wants to be called
 	in       inbound
 }
 
@@ -172,6 +174,9 @@ func (r *reader) lone(limit int64) (messageType int, p []byte, err error) {
 	r.pos += n + length
 	r.newMessages++
 	r.newPayload += int64(length)
+	if r.traced {
+		r.tell()
+	}
 	return opcode, p, nil
 }
 
@@ -544,7 +549,13 @@ func (r *reader) used(n int) error {
 func (r *reader) ended() {
 	r.in.end()
 	r.newMessages++
+	if r.traced {
+		r.tell()
+	}
 }
+
+// tell hands up that a message has ended.
+func (r *reader) tell() { r.up.onMessage(r.received.payload.Load() + r.newPayload) }
 
 // beginDeflated prepares for a compressed message. Its limit counts what it
 // inflates to; what it may bring for that is bounded too, for DEFLATE can be made
@@ -779,20 +790,20 @@ func (r *reader) fillFromSocket(s *socket) error {
 		}
 	}
 	r.up.beforeWait()
-	lent, n, err := s.read(int(r.size), begun, true)
-	r.up.afterWait(n)
+	lent, came, err := s.read(int(r.size), begun, true)
+	r.up.afterWait(came)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
+	if len(came) == 0 {
 		lent.giveBack()
 		return brokenOff()
 	}
 	if begun != nil {
 		r.lent.giveBack()
 	}
-	r.borrowed(lent, len(begun)+n)
-	r.newWire += n
+	r.borrowed(lent, len(begun)+len(came))
+	r.newWire += len(came)
 	return nil
 }
 
@@ -818,12 +829,12 @@ func (r *reader) wake(s *socket) error {
 	if r.drained {
 		r.drained = false // more may have come since, and whoever asks again will see it
 		if r.hasty {
-			r.up.afterWait(0)
+			r.up.afterWait(nil)
 			return errDry
 		}
 	}
-	lent, n, err := s.read(int(r.size), nil, !r.hasty)
-	r.up.afterWait(n)
+	lent, came, err := s.read(int(r.size), nil, !r.hasty)
+	r.up.afterWait(came)
 	if err == errDry {
 		r.vain++
 		return err
@@ -832,13 +843,13 @@ func (r *reader) wake(s *socket) error {
 	if err != nil {
 		return err
 	}
-	if n == 0 {
+	if len(came) == 0 {
 		lent.giveBack()
 		return brokenOff()
 	}
-	r.drained = r.hasty && n < min(int(r.size), sock.MaxSize)
-	r.borrowed(lent, n)
-	r.newWire += n
+	r.drained = r.hasty && len(came) < min(int(r.size), sock.MaxSize)
+	r.borrowed(lent, len(came))
+	r.newWire += len(came)
 	return nil
 }
 
@@ -915,7 +926,7 @@ func (r *reader) receive(p []byte) (n int, err error) {
 	for range patience {
 		r.up.beforeWait()
 		n, err = r.src.Read(p)
-		r.up.afterWait(n)
+		r.up.afterWait(p[:n])
 		if n > 0 {
 			return n, nil // src says it again if it has an error
 		}

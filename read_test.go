@@ -36,8 +36,9 @@ func (j *journal) onClose(code int, reason string) error {
 	j.note("close %d %q", code, reason)
 	return j.closeErr
 }
-func (j *journal) beforeWait()   { j.waits++ }
-func (j *journal) afterWait(int) {}
+func (j *journal) beforeWait()      { j.waits++ }
+func (j *journal) afterWait([]byte) {}
+func (j *journal) onMessage(int64)  {}
 
 func newTestReader(src io.Reader, server bool) (*reader, *journal) {
 	j := &journal{}

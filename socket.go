@@ -27,27 +27,27 @@ func (s *socket) Read(p []byte) (n int, err error) { return s.nc.Read(p) }
 
 // read waits until there is something to read, and returns it, behind what has
 // begun already, in memory of size bytes that it borrows then and leaves to the
-// caller. n is the number of bytes that are new; 0 are the end. If it is not to wait
+// caller. came are the bytes that are new; none are the end. If it is not to wait
 // the error may be errDry.
-func (s *socket) read(size int, begun []byte, wait bool) (lent *buffer, n int, err error) {
+func (s *socket) read(size int, begun []byte, wait bool) (lent *buffer, came []byte, err error) {
 	a := attempts.Get().(*attempt)
 	a.size, a.skip, a.patient = int32(size), int32(len(begun)), wait
 	err = s.raw.Read(a.try)
-	lent, n = a.lent, int(a.n)
+	lent, n := a.lent, int(a.n)
 	if err == nil {
 		err = a.err
 	}
 	a.lent, a.n, a.err = nil, 0, nil
 	attempts.Put(a)
 	if err == errDry {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if err != nil {
 		lent.giveBack()
-		return nil, 0, opError("read", s.nc, err)
+		return nil, nil, opError("read", s.nc, err)
 	}
 	copy(lent.b[:len(begun)], begun)
-	return lent, n, nil
+	return lent, lent.b[len(begun) : len(begun)+n], nil
 }
 
 // An attempt to read is all that a reader has while it waits.

@@ -138,14 +138,15 @@ func TestSocketReader(t *testing.T) {
 	overSockets(t, func(t *testing.T, near, far net.Conn) {
 		s := socketOf(near)
 		read := func() (string, error) {
-			lent, n, err := s.read(1000, []byte("..."), true)
+			lent, came, err := s.read(1000, []byte("..."), true)
 			if err != nil {
 				require.Nil(t, lent)
 				return "", err
 			}
 			defer lent.giveBack()
 			require.Equal(t, "...", string(lent.b[:3]))
-			return string(lent.b[3 : 3+n]), nil
+			require.Equal(t, string(came), string(lent.b[3:3+len(came)]))
+			return string(came), nil
 		}
 		_, err := far.Write([]byte("Hello"))
 		require.NoError(t, err)

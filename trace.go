@@ -1,0 +1,381 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Trace is a set of hooks that are told what happens on connections: for logs,
+// metrics, and the search for a fault. Any of them may be nil. The same Trace may serve
+// any number of connections, whose goroutines call it concurrently; it must not be
+// changed meanwhile.
+//
+// A hook runs on the goroutine that reads or writes, which waits for it. It may call
+// those methods of the connection that say something of it (Stats, Negotiated,
+// RemoteAddr, Context...), but must not read from it, write to it, or end it.
+type Trace struct {
+	// Handshake is called when an opening handshake is over: with each Upgrade,
+	// UpgradeConn and Dial.
+	Handshake func(h HandshakeInfo)
+
+	// FrameRead is called when the header of a frame has come from the network, before
+	// it is judged and perhaps long before the program reads the message. Frames that
+	// came right behind the opening handshake are told of at the first read.
+	FrameRead func(c *Conn, h FrameHeader)
+
+	// FrameWritten is called when the network connection has taken the header of a frame.
+	FrameWritten func(c *Conn, h FrameHeader)
+
+	// MessageRead is called when a message was read to its end, just before the program
+	// gets it, or discarded.
+	MessageRead func(c *Conn, m MessageInfo)
+
+	// MessageWritten is called when the network connection has taken the last byte of a
+	// message.
+	MessageWritten func(c *Conn, m MessageInfo)
+
+	// Pong is called when the peer has answered a Ping, or a ping of PingInterval, rtt
+	// after that was sent.
+	Pong func(c *Conn, rtt time.Duration)
+
+	// Closed is called once, when the connection comes to its end: at the first error
+	// that reading or writing cannot recover from, or at Close. A closing handshake may
+	// still be under way then, and frames may follow.
+	Closed func(c *Conn, e CloseInfo)
+}
+
+// HandshakeInfo is the outcome of an opening handshake.
+type HandshakeInfo struct {
+	Server   bool           // which end we are
+	Request  *http.Request  // what the client asked for, the last one if there were redirects; nil if it did not come to that
+	Response *http.Response // client: what Dial returns, nil if no answer came
+	Conn     *Conn          // nil if Err is not
+	Err      error          // what Upgrade, UpgradeConn or Dial returns
+	Duration time.Duration  // how long it took us
+}
+
+// MessageInfo is a message that was received or sent. Sizes are in bytes.
+type MessageInfo struct {
+	Type       int   // TextMessage or BinaryMessage
+	Payload    int64 // of the message as the program has it
+	Wire       int64 // of its frames on the wire, headers included
+	Frames     int   // how many it came in
+	Compressed bool  // by permessage-deflate
+
+	// Wait is how long a message that was read had been here, as a whole, before the
+	// program came to read it to its end; for one that was written, how long it took from
+	// the call (for NextWriter that which ended it) until the network connection had it:
+	// its time in the queue, and that of the write.
+	Wait time.Duration
+}
+
+// CloseInfo is how a connection ended.
+type CloseInfo struct {
+	By     Ender // who has ended it
+	Code   int   // of the close frame that ended it, CloseAbnormalClosure if there was none
+	Reason string
+	Cause  error // what Conn.Context's cause is
+}
+
+// Ender is who ends a connection.
+type Ender int
+
+const (
+	EndedByUs      Ender = iota // the program: Close, Shutdown, the end of Serve or of a handler
+	EndedByPeer                 // its close frame
+	EndedByRule                 // the peer broke one, or sent too much, and we failed the connection
+	EndedByNetwork              // lost, or silent for too long
+)
+
+var enderNames = [...]string{"us", "peer", "rule", "network"}
+
+// String returns "us", "peer", "rule" or "network".
+func (e Ender) String() string {
+	if e < 0 || int(e) >= len(enderNames) {
+		return "unknown"
+	}
+	return enderNames[e]
+}
+
+// begins is the time if there is a hook for handshakes.
+func (t *Trace) begins() (began time.Time) {
+	if t != nil && t.Handshake != nil {
+		began = time.Now()
+	}
+	return began
+}
+
+// ends is called with the outcome of a handshake, and what begins has returned.
+func (t *Trace) ends(began time.Time, h HandshakeInfo) {
+	if !began.IsZero() {
+		h.Duration = time.Since(began)
+		t.Handshake(h)
+	}
+}
+
+// A tracer calls the hooks of a connection. It finds frames where bytes come and go, and
+// knows nothing of the ways that messages take above: those need no hooks of their own.
+type tracer struct {
+	*Trace
+	c *Conn
+
+	// For whoever has the read turn.
+	in    follower
+	early []byte        // came behind the opening handshake and was not told yet
+	here  fifo[arrival] // messages that are here and were not read to their end
+	read  int64         // bytes of payload of those that were
+
+	// For whoever has the write turn.
+	out   follower
+	begun acceptance // the message that is being sent in person, its zero while none is
+
+	mu     sync.Mutex
+	queue  fifo[acceptance] // messages that go out by themselves; guarded by mu
+	probed atomic.Int64     // when keepalive has sent a ping, on the clock of uptime; 0 for none that is unanswered
+}
+
+// An arrival is a message that has come.
+type arrival struct {
+	MessageInfo
+	at int64 // when, on the clock of uptime
+}
+
+// An acceptance is a message that is to be sent.
+type acceptance struct {
+	payload int64
+	at      int64 // since when, on the clock of uptime, which is never 0
+}
+
+// A fifo keeps what is put into it until it is got, in that order.
+type fifo[T any] struct {
+	items []T
+	got   int // of them, from the beginning
+}
+
+func (q *fifo[T]) put(v T) {
+	if q.got > 0 && len(q.items) == cap(q.items) {
+		q.items = slices.Delete(q.items, 0, q.got)
+		q.got = 0
+	}
+	q.items = append(q.items, v)
+}
+
+func (q *fifo[T]) get() T {
+	v := q.items[q.got]
+	if q.got++; q.got == len(q.items) {
+		q.items, q.got = q.items[:0], 0
+	}
+	return v
+}
+
+// trace has c call the hooks of t. buffered came behind the opening handshake.
+func (c *Conn) trace(t *Trace, buffered []byte) {
+	config := *c.w.writeConfig
+	config.tracer = &tracer{Trace: t, c: c, early: append([]byte(nil), buffered...)}
+	c.w.writeConfig = &config
+	c.r.traced = true
+}
+
+// now is the time on the clock of uptime if there is a tracer to tell it to, and 0 if not.
+func (t *tracer) now() int64 {
+	if t == nil {
+		return 0
+	}
+	return uptime()
+}
+
+func since(at int64) time.Duration { return time.Duration(uptime() - at) }
+
+// arrived is called with what has come from the network.
+func (t *tracer) arrived(p []byte) {
+	t.hurryUp()
+	t.follow(p)
+}
+
+// hurryUp tells of what came early.
+func (t *tracer) hurryUp() {
+	if t.early != nil {
+		t.follow(t.early)
+		t.early = nil
+	}
+}
+
+func (t *tracer) follow(p []byte) {
+	for len(p) > 0 {
+		e := t.in.next(&p)
+		if e.begins && t.FrameRead != nil {
+			t.FrameRead(t.c, t.in.h)
+		}
+		if e.message && t.MessageRead != nil {
+			t.here.put(arrival{t.in.message, uptime()})
+		}
+	}
+}
+
+// onMessage is called when a message has been read to its end, with the bytes of payload
+// that have been read in all.
+func (c *Conn) onMessage(read int64) {
+	t := c.w.tracer
+	t.hurryUp()
+	size := read - t.read
+	t.read = read
+	if t.MessageRead == nil {
+		return
+	}
+	m := t.here.get()
+	m.Payload, m.Wait = size, since(m.at)
+	t.MessageRead(c, m.MessageInfo)
+}
+
+// queued is called with a message that goes out by itself, and not before those for which
+// that was said before. It may be nil.
+func (t *tracer) queued(m *outgoing) {
+	if t == nil || t.MessageWritten == nil || isControl(m.opcode) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue.put(acceptance{int64(len(m.p)), m.at})
+}
+
+// begins is called by whoever has the turn with a message of its own, whose last bytes go
+// out next. It may be nil.
+func (t *tracer) begins(payload int, at int64) {
+	if t != nil {
+		t.begun = acceptance{int64(payload), at}
+	}
+}
+
+// sent is called with what the network connection has taken.
+func (t *tracer) sent(p []byte) {
+	for len(p) > 0 {
+		e := t.out.next(&p)
+		if e.begins && t.FrameWritten != nil {
+			t.FrameWritten(t.c, t.out.h)
+		}
+		if e.message {
+			t.messageSent(t.out.message)
+		}
+	}
+}
+
+func (t *tracer) messageSent(m MessageInfo) {
+	a := t.begun
+	t.begun = acceptance{}
+	if t.MessageWritten == nil {
+		return
+	}
+	if a.at == 0 {
+		t.mu.Lock()
+		a = t.queue.get()
+		t.mu.Unlock()
+	}
+	m.Payload, m.Wait = a.payload, since(a.at)
+	t.MessageWritten(t.c, m)
+}
+
+// ponged is called with the payload of a pong: one of keepalive's is empty. It may be nil.
+func (t *tracer) ponged(p []byte) {
+	if t == nil || len(p) > 0 {
+		return
+	}
+	if at := t.probed.Swap(0); at != 0 {
+		t.answered(since(at))
+	}
+}
+
+// answered is called when a ping was answered. It may be nil.
+func (t *tracer) answered(rtt time.Duration) {
+	if t != nil && t.Pong != nil {
+		t.Pong(t.c, rtt)
+	}
+}
+
+// closed is called when the connection comes to its end. It may be nil.
+func (t *tracer) closed(cause error) {
+	if t == nil || t.Closed == nil {
+		return
+	}
+	e := CloseInfo{Code: CloseAbnormalClosure, Cause: cause}
+	var (
+		closing *CloseError
+		broken  *ProtocolError
+	)
+	switch {
+	case errors.As(cause, &closing) && closing.Code != CloseAbnormalClosure:
+		e.By, e.Code, e.Reason = EndedByPeer, closing.Code, closing.Text
+		if t.c.closedFirst { // who is here has the read turn
+			e.By = EndedByUs
+		}
+	case errors.As(cause, &broken):
+		e.By, e.Code, e.Reason = EndedByRule, broken.Code, broken.Reason
+	case errors.Is(cause, ErrReadLimit):
+		e.By, e.Code = EndedByRule, CloseMessageTooBig
+	case errors.Is(cause, errClosed), errors.Is(cause, errSlow):
+		e.By = EndedByUs
+	default:
+		e.By = EndedByNetwork
+	}
+	t.Closed(t.c, e)
+}
+
+// A follower finds the frames in a stream of bytes.
+type follower struct {
+	head    [maxHeader]byte // the beginning of a frame's header
+	n       int             // bytes of it
+	h       FrameHeader     // of the frame at hand
+	left    int64           // bytes of its payload that have not passed
+	message MessageInfo     // at hand
+	lost    bool            // there are no more frames, or none that can be made out
+}
+
+// An event is what a follower has met: the beginning of a frame, the end of a message.
+type event struct{ begins, message bool }
+
+// next goes to the next event in *p, or to its end, and takes away what it has passed.
+func (f *follower) next(p *[]byte) (e event) {
+	if f.lost {
+		*p = nil
+		return e
+	}
+	if f.left == 0 { // a header
+		n := copy(f.head[f.n:], *p)
+		h, used, err := ParseFrameHeader(f.head[:f.n+n])
+		if err != nil {
+			// Too little of it, or else nothing that a reader would go on with.
+			f.lost = err != io.ErrUnexpectedEOF
+			f.n += n
+			*p = (*p)[n:]
+			return e
+		}
+		*p = (*p)[used-f.n:]
+		f.n = 0
+		f.begin(h, used)
+		return event{true, f.ended()}
+	}
+	n := min(f.left, int64(len(*p)))
+	f.left -= n
+	*p = (*p)[n:]
+	return event{false, f.ended()}
+}
+
+func (f *follower) begin(h FrameHeader, size int) {
+	f.h, f.left = h, h.Length
+	f.lost = h.Opcode == CloseMessage // nothing that follows counts (RFC 6455, section 1.4)
+	if isControl(h.Opcode) {
+		return
+	}
+	if h.Opcode != opContinuation {
+		f.message = MessageInfo{Type: h.Opcode, Compressed: h.RSV1}
+	}
+	f.message.Frames++
+	f.message.Wire += int64(size) + h.Length
+}
+
+// ended reports whether the message at hand has.
+func (f *follower) ended() bool { return f.left == 0 && f.h.Fin && !isControl(f.h.Opcode) }
