@@ -78,7 +78,7 @@ func (c *Conn) over(cause error) {
 	}
 	c.mu.Unlock()
 	if first {
-		c.w.tracer.closed(cause)
+		c.tracer().closed(cause)
 	}
 	c.idle.stop()
 }

@@ -245,7 +245,7 @@ func (c *Conn) beforeWait() {
 // afterWait is called when the wait is over and has brought p.
 func (c *Conn) afterWait(p []byte) {
 	c.keepalive.hear(len(p))
-	if t := c.w.tracer; t != nil {
+	if t := c.tracer(); t != nil {
 		t.arrived(p)
 	}
 }

@@ -107,7 +107,7 @@ func (c *Conn) onPing(p []byte) error {
 
 func (c *Conn) onPong(p []byte) error {
 	c.ponged(p)
-	c.w.tracer.ponged(p)
+	c.tracer().ponged(p)
 	h := c.handlersSet().pong
 	if h == nil {
 		return nil
@@ -205,7 +205,7 @@ func (c *Conn) ponged(p []byte) {
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	defer func() {
 		if err == nil {
-			c.w.tracer.answered(rtt)
+			c.tracer().answered(rtt)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.extras.rtt = rtt
@@ -300,7 +300,7 @@ func (k *keepalive) tick() {
 
 // ping sends a ping, and reports whether it could.
 func (k *keepalive) ping() bool {
-	t := k.c.w.tracer
+	t := k.c.tracer()
 	if t == nil {
 		return k.c.w.probe()
 	}

@@ -164,6 +164,19 @@
 // the network are passed on: errors.Is finds net.ErrClosed and
 // os.ErrDeadlineExceeded in them.
 //
+// # Watching
+//
+// Stats tells what a connection has carried, and Context's cause why it ended. A Trace
+// in Options is told while it happens: opening handshakes, frames, messages with their
+// sizes before and after compression and their time in a queue, round trips, and who
+// ended the connection. It has no message's contents to leak into a log.
+//
+//	upgrader := websocket.Upgrader{Options: websocket.Options{Trace: &websocket.Trace{
+//		Closed: func(c *websocket.Conn, e websocket.CloseInfo) {
+//			slog.Info("closed", "peer", c.RemoteAddr(), "by", e.By, "code", e.Code, "cause", e.Cause)
+//		},
+//	}}}
+//
 // # Origins
 //
 // Browsers let any page open a WebSocket to any server, with the cookies of that

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -571,4 +572,53 @@ func ExampleNewConn() {
 	_, p, err := client.ReadMessage()
 	fmt.Printf("%s: %s %v\n", client.Subprotocol(), p, err)
 	// Output: chat: Hello <nil>
+}
+
+// A log of what happens on connections.
+func ExampleTrace() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey { // which is another one each time
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	trace := &websocket.Trace{
+		Handshake: func(h websocket.HandshakeInfo) {
+			logger.Info("handshake", "path", h.Request.URL.Path, "err", h.Err)
+		},
+		MessageRead: func(c *websocket.Conn, m websocket.MessageInfo) {
+			logger.Info("read", "bytes", m.Payload, "wire", m.Wire, "compressed", m.Compressed)
+		},
+		MessageWritten: func(c *websocket.Conn, m websocket.MessageInfo) {
+			logger.Info("written", "bytes", m.Payload, "wire", m.Wire, "compressed", m.Compressed)
+		},
+		Closed: func(c *websocket.Conn, e websocket.CloseInfo) {
+			logger.Info("closed", "by", e.By, "code", e.Code, "reason", e.Reason)
+		},
+	}
+	upgrader := websocket.Upgrader{Options: websocket.Options{Trace: trace, Compression: &websocket.Compression{}}}
+	url, stop := serve(upgrader.Handler(echo))
+	defer stop()
+
+	d := websocket.Dialer{EnableCompression: true}
+	c, _, err := d.Dial(url+"/ws", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.WriteMessage(websocket.TextMessage, []byte("Hello")); err != nil {
+		log.Fatal(err)
+	}
+	if _, _, err := c.ReadMessage(); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Shutdown(context.Background(), websocket.CloseNormalClosure, "done"); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// level=INFO msg=handshake path=/ws err=<nil>
+	// level=INFO msg=read bytes=5 wire=11 compressed=false
+	// level=INFO msg=written bytes=5 wire=7 compressed=false
+	// level=INFO msg=closed by=peer code=1000 reason=done
 }

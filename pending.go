@@ -114,7 +114,7 @@ type outgoing struct {
 	compress bool      // it is to be compressed if that makes it smaller
 	plain    *encoding // of a PreparedMessage, nil for others
 	deflated *encoding // likewise, compressed; not nil if it is to be compressed
-	at       int64     // when it was given to us, for a tracer; 0 without one
+	at       int64     // when it was given to us, for a tap; 0 without one
 }
 
 // size returns how many bytes its frame has at most, or may take on the way.
@@ -139,7 +139,7 @@ func (w *writer) tailLocked(n int) *buffer {
 
 // enqueueLocked adds m to the end of all that waits.
 func (w *writer) enqueueLocked(m *outgoing) {
-	w.tracer.queued(m)
+	w.tap.queued(m)
 	if w.server && m.plain != nil && w.front == nil && len(w.turn.queue()) == 0 {
 		w.front = w.encodingLocked(m).lent
 		w.queued += len(w.front.b)

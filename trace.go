@@ -2,10 +2,7 @@ package websocket
 
 import (
 	"errors"
-	"io"
 	"net/http"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -118,8 +115,7 @@ func (t *Trace) ends(began time.Time, h HandshakeInfo) {
 	}
 }
 
-// A tracer calls the hooks of a connection. It finds frames where bytes come and go, and
-// knows nothing of the ways that messages take above: those need no hooks of their own.
+// A tracer calls the hooks of a connection.
 type tracer struct {
 	*Trace
 	c *Conn
@@ -130,13 +126,8 @@ type tracer struct {
 	here  fifo[arrival] // messages that are here and were not read to their end
 	read  int64         // bytes of payload of those that were
 
-	// For whoever has the write turn.
-	out   follower
-	begun acceptance // the message that is being sent in person, its zero while none is
-
-	mu     sync.Mutex
-	queue  fifo[acceptance] // messages that go out by themselves; guarded by mu
-	probed atomic.Int64     // when keepalive has sent a ping, on the clock of uptime; 0 for none that is unanswered
+	tap    tap
+	probed atomic.Int64 // when keepalive has sent a ping, on the clock of uptime; 0 for none that is unanswered
 }
 
 // An arrival is a message that has come.
@@ -145,51 +136,35 @@ type arrival struct {
 	at int64 // when, on the clock of uptime
 }
 
-// An acceptance is a message that is to be sent.
-type acceptance struct {
-	payload int64
-	at      int64 // since when, on the clock of uptime, which is never 0
-}
-
-// A fifo keeps what is put into it until it is got, in that order.
-type fifo[T any] struct {
-	items []T
-	got   int // of them, from the beginning
-}
-
-func (q *fifo[T]) put(v T) {
-	if q.got > 0 && len(q.items) == cap(q.items) {
-		q.items = slices.Delete(q.items, 0, q.got)
-		q.got = 0
-	}
-	q.items = append(q.items, v)
-}
-
-func (q *fifo[T]) get() T {
-	v := q.items[q.got]
-	if q.got++; q.got == len(q.items) {
-		q.items, q.got = q.items[:0], 0
-	}
-	return v
-}
-
 // trace has c call the hooks of t. buffered came behind the opening handshake.
 func (c *Conn) trace(t *Trace, buffered []byte) {
+	tr := &tracer{Trace: t, c: c, early: append([]byte(nil), buffered...)}
+	tr.tap.up = tr
 	config := *c.w.writeConfig
-	config.tracer = &tracer{Trace: t, c: c, early: append([]byte(nil), buffered...)}
+	config.tap = &tr.tap
 	c.w.writeConfig = &config
 	c.r.traced = true
 }
 
-// now is the time on the clock of uptime if there is a tracer to tell it to, and 0 if not.
-func (t *tracer) now() int64 {
-	if t == nil {
-		return 0
+// tracer returns the tracer of c, nil for none. A Conn has no room for it where few have one.
+func (c *Conn) tracer() *tracer {
+	if c.w.tap == nil {
+		return nil
 	}
-	return uptime()
+	return c.w.tap.up.(*tracer)
 }
 
-func since(at int64) time.Duration { return time.Duration(uptime() - at) }
+func (t *tracer) frameWritten(h FrameHeader) {
+	if t.FrameWritten != nil {
+		t.FrameWritten(t.c, h)
+	}
+}
+
+func (t *tracer) messageWritten(m MessageInfo) {
+	if t.MessageWritten != nil {
+		t.MessageWritten(t.c, m)
+	}
+}
 
 // arrived is called with what has come from the network.
 func (t *tracer) arrived(p []byte) {
@@ -220,7 +195,7 @@ func (t *tracer) follow(p []byte) {
 // onMessage is called when a message has been read to its end, with the bytes of payload
 // that have been read in all.
 func (c *Conn) onMessage(read int64) {
-	t := c.w.tracer
+	t := c.tracer()
 	t.hurryUp()
 	size := read - t.read
 	t.read = read
@@ -230,53 +205,6 @@ func (c *Conn) onMessage(read int64) {
 	m := t.here.get()
 	m.Payload, m.Wait = size, since(m.at)
 	t.MessageRead(c, m.MessageInfo)
-}
-
-// queued is called with a message that goes out by itself, and not before those for which
-// that was said before. It may be nil.
-func (t *tracer) queued(m *outgoing) {
-	if t == nil || t.MessageWritten == nil || isControl(m.opcode) {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.queue.put(acceptance{int64(len(m.p)), m.at})
-}
-
-// begins is called by whoever has the turn with a message of its own, whose last bytes go
-// out next. It may be nil.
-func (t *tracer) begins(payload int, at int64) {
-	if t != nil {
-		t.begun = acceptance{int64(payload), at}
-	}
-}
-
-// sent is called with what the network connection has taken.
-func (t *tracer) sent(p []byte) {
-	for len(p) > 0 {
-		e := t.out.next(&p)
-		if e.begins && t.FrameWritten != nil {
-			t.FrameWritten(t.c, t.out.h)
-		}
-		if e.message {
-			t.messageSent(t.out.message)
-		}
-	}
-}
-
-func (t *tracer) messageSent(m MessageInfo) {
-	a := t.begun
-	t.begun = acceptance{}
-	if t.MessageWritten == nil {
-		return
-	}
-	if a.at == 0 {
-		t.mu.Lock()
-		a = t.queue.get()
-		t.mu.Unlock()
-	}
-	m.Payload, m.Wait = a.payload, since(a.at)
-	t.MessageWritten(t.c, m)
 }
 
 // ponged is called with the payload of a pong: one of keepalive's is empty. It may be nil.
@@ -323,59 +251,3 @@ func (t *tracer) closed(cause error) {
 	}
 	t.Closed(t.c, e)
 }
-
-// A follower finds the frames in a stream of bytes.
-type follower struct {
-	head    [maxHeader]byte // the beginning of a frame's header
-	n       int             // bytes of it
-	h       FrameHeader     // of the frame at hand
-	left    int64           // bytes of its payload that have not passed
-	message MessageInfo     // at hand
-	lost    bool            // there are no more frames, or none that can be made out
-}
-
-// An event is what a follower has met: the beginning of a frame, the end of a message.
-type event struct{ begins, message bool }
-
-// next goes to the next event in *p, or to its end, and takes away what it has passed.
-func (f *follower) next(p *[]byte) (e event) {
-	if f.lost {
-		*p = nil
-		return e
-	}
-	if f.left == 0 { // a header
-		n := copy(f.head[f.n:], *p)
-		h, used, err := ParseFrameHeader(f.head[:f.n+n])
-		if err != nil {
-			// Too little of it, or else nothing that a reader would go on with.
-			f.lost = err != io.ErrUnexpectedEOF
-			f.n += n
-			*p = (*p)[n:]
-			return e
-		}
-		*p = (*p)[used-f.n:]
-		f.n = 0
-		f.begin(h, used)
-		return event{true, f.ended()}
-	}
-	n := min(f.left, int64(len(*p)))
-	f.left -= n
-	*p = (*p)[n:]
-	return event{false, f.ended()}
-}
-
-func (f *follower) begin(h FrameHeader, size int) {
-	f.h, f.left = h, h.Length
-	f.lost = h.Opcode == CloseMessage // nothing that follows counts (RFC 6455, section 1.4)
-	if isControl(h.Opcode) {
-		return
-	}
-	if h.Opcode != opContinuation {
-		f.message = MessageInfo{Type: h.Opcode, Compressed: h.RSV1}
-	}
-	f.message.Frames++
-	f.message.Wire += int64(size) + h.Length
-}
-
-// ended reports whether the message at hand has.
-func (f *follower) ended() bool { return f.left == 0 && f.h.Fin && !isControl(f.h.Opcode) }

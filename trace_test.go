@@ -43,6 +43,17 @@ func (l *hookLog) take() []string {
 	return l.lines
 }
 
+// await is take when there are so many lines.
+func (l *hookLog) await(t *testing.T, n int) []string {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.lines) >= n
+	}, 10*time.Second, time.Millisecond)
+	return l.take()
+}
+
 // trace returns a Trace all of whose hooks write to l. Times are left out.
 func (l *hookLog) trace() *Trace {
 	message := func(verb string) func(*Conn, MessageInfo) {
@@ -165,12 +176,7 @@ func TestTrace(t *testing.T) {
 				peer.Send(wstest.CloseFrame(3001, "done"))
 				peer.ExpectClose(3001)
 				require.Equal(t, []string{"5", "70000", "0", "3", "websocket: close 3001: done"}, <-got)
-				require.Eventually(t, func() bool {
-					l.mu.Lock()
-					defer l.mu.Unlock()
-					return len(l.lines) == 3
-				}, 10*time.Second, time.Millisecond)
-				lines = l.take()
+				lines = l.await(t, 3)
 				slices.Sort(lines)
 				require.Equal(t, []string{
 					"< fin=true rsv1=false opcode=8 masked=" + in + " length=6",
@@ -348,55 +354,6 @@ func TestTraceWait(t *testing.T) {
 	})
 }
 
-// Bytes may come in any pieces.
-func TestFollower(t *testing.T) {
-	t.Parallel()
-	var stream []byte
-	for _, f := range []wstest.Frame{
-		text("Hello"), text(""), {Opcode: wstest.Binary, Payload: strings.Repeat("x", 300), More: true}, ping(""), ping("!"),
-		{Opcode: wstest.Continuation, Payload: strings.Repeat("x", 70_000)}, {Opcode: wstest.Text, RSV: 4, Payload: "squeezed"},
-	} {
-		stream = append(stream, f.Masked()...)
-	}
-	closing := wstest.CloseFrame(1000, "").Unmasked()
-	stream = append(stream, closing...)
-	events := func(pieces ...[]byte) (lines []string) {
-		var f follower
-		for _, p := range pieces {
-			for len(p) > 0 {
-				e := f.next(&p)
-				if e.begins {
-					lines = append(lines, fmt.Sprintf("%d %d", f.h.Opcode, f.h.Length))
-				}
-				if e.message {
-					lines = append(lines, fmt.Sprintf("%+v", f.message))
-				}
-			}
-		}
-		return lines
-	}
-	want := []string{
-		"1 5", "{Type:1 Payload:0 Wire:11 Frames:1 Compressed:false Wait:0s}",
-		"1 0", "{Type:1 Payload:0 Wire:6 Frames:1 Compressed:false Wait:0s}",
-		"2 300", "9 0", "9 1", "0 70000", "{Type:2 Payload:0 Wire:70322 Frames:2 Compressed:false Wait:0s}",
-		"1 8", "{Type:1 Payload:0 Wire:14 Frames:1 Compressed:true Wait:0s}",
-		"8 2",
-	}
-	require.Equal(t, want, events(stream))
-	require.Equal(t, want, events(append(slices.Clone(stream), text("behind the close frame").Masked()...)))
-	require.Equal(t, want, events(slices.Collect(slices.Chunk(stream, 1))...))
-	for i := range len(stream) {
-		if i > 1000 && i < len(stream)-1000 {
-			continue
-		}
-		require.Equal(t, want, events(stream[:i], stream[i:]), "divided at %d", i)
-	}
-	// A header that breaks the rules is the end: what follows is anything.
-	for _, broken := range []string{"\x81\x7e\x00\x05", "\x82\x7f\x00\x00\x00\x00\x00\x00\x00\x05", "\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x05"} {
-		require.Empty(t, events([]byte(broken), text("Hello").Masked()))
-	}
-}
-
 // What comes right behind the opening handshake is told at the first read.
 func TestTraceEarlyBytes(t *testing.T) {
 	t.Parallel()
@@ -533,12 +490,12 @@ func TestTraceHandshake(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	require.Equal(t, []string{"handshake server=false request=true response=true conn=true err=<nil>"}, ours.take())
-	require.Equal(t, []string{"handshake server=true request=true response=false conn=true err=<nil>"}, theirs.take())
+	require.Equal(t, []string{"handshake server=true request=true response=false conn=true err=<nil>"}, theirs.await(t, 1))
 
 	_, _, err = d.Dial(url+"/ws", http.Header{"Origin": {"http://elsewhere.example"}})
 	require.ErrorIs(t, err, ErrBadHandshake)
 	require.Equal(t, []string{"handshake server=false request=true response=true conn=false err=websocket: bad handshake"}, ours.take())
-	require.Equal(t, []string{`handshake server=true request=true response=false conn=false err=websocket: request origin ["http://elsewhere.example"] not allowed by the Upgrader`}, theirs.take())
+	require.Equal(t, []string{`handshake server=true request=true response=false conn=false err=websocket: request origin ["http://elsewhere.example"] not allowed by the Upgrader`}, theirs.await(t, 1))
 
 	following := &Dialer{
 		CheckRedirect: func(req *http.Request, via []*http.Request) error { return nil },
@@ -565,7 +522,7 @@ func TestTraceHandshake(t *testing.T) {
 	require.Equal(t, []string{fmt.Sprintf("handshake server=false request=true response=false conn=false err=%v", err)}, ours.take())
 
 	// Without net/http.
-	theirs.take()
+	theirs.await(t, 1) // of the redirect
 	for _, request := range []string{plainRequest, "GET / HTTP/1.1\r\nHost: server.example\r\n\r\n", "nonsense\r\n\r\n"} {
 		client, server := wstest.Pipe(t)
 		go io.WriteString(client, request)
@@ -574,7 +531,7 @@ func TestTraceHandshake(t *testing.T) {
 			return fmt.Sprint(resp.StatusCode)
 		})
 		c, r, err := u.UpgradeConn(server)
-		require.Equal(t, []string{fmt.Sprintf("handshake server=true request=%t response=false conn=%t err=%v", r != nil, c != nil, err)}, theirs.take())
+		require.Equal(t, []string{fmt.Sprintf("handshake server=true request=%t response=false conn=%t err=%v", r != nil, c != nil, err)}, theirs.await(t, 1))
 		require.Equal(t, err == nil, <-answer == "101")
 		if c != nil {
 			require.NoError(t, c.Close())

@@ -66,7 +66,7 @@ type writeConfig struct {
 	limit   int           // bytes that may wait for try to send them
 	pool    BufferPool    // where a messageWriter borrows its buffer, nil is a pool of our own
 	timeout time.Duration // longest that a message may take, 0 is for ever
-	tracer  *tracer       // wants to know what is sent, nil for none
+	tap     *tap          // sees what is sent, nil for none
 }
 
 // usualWrites is what most programs want, which connections share.
@@ -221,7 +221,7 @@ func (w *writer) sendOutgoing(ctx context.Context, opcode int, p []byte) error {
 // takes so little of the stack that a goroutine which reads, calls a plain handler
 // and writes gets along with the smallest there is, half of the next.
 func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
-	if w.line.raw == nil || w.tracer != nil || w.deflate.wants(opcode, len(p)) {
+	if w.line.raw == nil || w.tap != nil || w.deflate.wants(opcode, len(p)) {
 		return false, nil
 	}
 	w.turn.mu.Lock()
@@ -233,7 +233,7 @@ func (w *writer) sendPlain(opcode int, p []byte) (done bool, err error) {
 	b := w.frameOf(opcode, p)
 	w.turn.mu.Unlock()
 	n, err := w.line.write(b.b, true)
-	w.wire.Add(int64(n)) // and no tracer
+	w.wire.Add(int64(n)) // and there is no tap
 	b.giveBack()
 	if err != nil {
 		err = w.fail(err)
@@ -270,7 +270,7 @@ func (w *writer) frameOf(opcode int, p []byte) *buffer {
 
 // outgoing returns p as a message to be sent.
 func (w *writer) outgoing(opcode int, p []byte) outgoing {
-	return outgoing{opcode: opcode, p: p, compress: w.deflate.wants(opcode, len(p)), at: w.tracer.now()}
+	return outgoing{opcode: opcode, p: p, compress: w.deflate.wants(opcode, len(p)), at: w.tap.now()}
 }
 
 // An encoding is a message as a server sends it, in one frame.
@@ -301,7 +301,7 @@ func (w *writer) prepared(m outgoing) error {
 // form and, as far as deflated gives any, in compressed ones, which begin without a
 // context. A client has still to mask it.
 func (w *writer) outgoingPrepared(opcode int, plain *encoding, deflated func(form) *encoding) outgoing {
-	m := outgoing{opcode: opcode, p: plain.payload(), plain: plain, at: w.tracer.now()}
+	m := outgoing{opcode: opcode, p: plain.payload(), plain: plain, at: w.tap.now()}
 	if w.deflate.wants(opcode, len(m.p)) {
 		m.deflated = deflated(w.deflate.form())
 		m.compress = m.deflated != nil
@@ -387,7 +387,7 @@ func (w *writer) waitLocked(ctx context.Context, me *waiter, deadline time.Time)
 // sent it meanwhile. The caller has the mutex, which it gives up.
 func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, deadline time.Time) (sent bool, err error) {
 	me := &waiter{want: begin}
-	if len(m.p) < smallMessage && w.tracer == nil { // which loses count of those that are sent in another order than they are encoded in
+	if len(m.p) < smallMessage && w.tap == nil { // which loses count of those that are sent in another order than they are encoded in
 		me.message = &m
 	}
 	err = w.waitLocked(ctx, me, deadline)
@@ -438,7 +438,7 @@ func (w *writer) writeUntil(ctx context.Context, b []byte) error {
 // caller has the turn.
 func (w *writer) writeMessage(m *outgoing) error {
 	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
-	w.tracer.begins(len(m.p), m.at)
+	w.tap.begins(len(m.p), m.at)
 	if m.plain != nil {
 		w.turn.mu.Lock()
 		e := w.encodingLocked(m)
@@ -806,8 +806,8 @@ func (w *writer) write(b []byte) (err error) {
 // took notes that the network connection has taken b.
 func (w *writer) took(b []byte) {
 	w.wire.Add(int64(len(b)))
-	if w.tracer != nil {
-		w.tracer.sent(b)
+	if w.tap != nil {
+		w.tap.sent(b)
 	}
 }
 
@@ -1111,10 +1111,10 @@ func (mw *messageWriter) writeThrough(p []byte) (n int, err error) {
 func (mw *messageWriter) send(fin bool, n int, write func(FrameHeader) error) error {
 	w := mw.w
 	opcode := mw.opcode
-	at := w.tracer.now()
+	at := w.tap.now()
 	err := w.withTurn(context.Background(), flight{opcode: opcode, deadline: w.until(), more: !fin}, func() error {
 		if fin && !isControl(opcode) {
-			w.tracer.begins(mw.total+n, at)
+			w.tap.begins(mw.total+n, at)
 		}
 		return write(FrameHeader{Fin: fin, Opcode: opcode})
 	})
