@@ -1122,59 +1122,6 @@ func TestHTTP2Ends(t *testing.T) {
 	}
 }
 
-// What a program and the agreement want in the answer to an extended CONNECT, and that
-// the answer has no place for what belongs to HTTP/1.1.
-func TestSetAnswer(t *testing.T) {
-	t.Parallel()
-	h := http.Header{}
-	setAnswer(h, "chat", "permessage-deflate", http.Header{
-		"Set-Cookie": {"a=1", "b=2\r\nX-Split: yes"}, "Connection": {"close"}, "Sec-Websocket-Protocol": {"other"}, "Content-Length": {"5"},
-	})
-	require.Equal(t, http.Header{
-		"Set-Cookie": {"a=1", "b=2  X-Split: yes"}, "Sec-Websocket-Protocol": {"chat"}, "Sec-Websocket-Extensions": {"permessage-deflate"},
-	}, h)
-	h = http.Header{}
-	setAnswer(h, "", "", nil)
-	require.Empty(t, h)
-}
-
-// An extended CONNECT looks different in servers of HTTP/2 and of HTTP/3.
-func TestExtendedConnect(t *testing.T) {
-	t.Parallel()
-	request := func(method, proto string, major int, protocols ...string) *http.Request {
-		r := httptest.NewRequest(method, "/", http.NoBody)
-		r.Proto, r.ProtoMajor, r.ContentLength = proto, major, -1
-		if protocols != nil {
-			r.Header[":protocol"] = protocols
-		}
-		r.Header["Sec-Websocket-Version"] = []string{"13"}
-		return r
-	}
-	for _, tt := range []struct {
-		name   string
-		r      *http.Request
-		wanted string
-	}{
-		{"HTTP/2", request(http.MethodConnect, "HTTP/2.0", 2, "websocket"), "websocket"},
-		{"HTTP/2, another protocol", request(http.MethodConnect, "HTTP/2.0", 2, "connect-udp"), "connect-udp"},
-		{"HTTP/2, two", request(http.MethodConnect, "HTTP/2.0", 2, "websocket", "websocket"), ""},
-		{"HTTP/2, plain CONNECT", request(http.MethodConnect, "HTTP/2.0", 2), ""},
-		{"HTTP/2, GET", request(http.MethodGet, "HTTP/2.0", 2, "websocket"), ""},
-		{"HTTP/3", request(http.MethodConnect, "websocket", 3), "websocket"},
-		{"HTTP/3, plain CONNECT", request(http.MethodConnect, "HTTP/3.0", 3), ""},
-		{"HTTP/1.1", request(http.MethodConnect, "HTTP/1.1", 1, "websocket"), ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.wanted, extendedConnect(tt.r))
-			require.Equal(t, tt.wanted == "websocket", IsWebSocketUpgrade(tt.r))
-		})
-	}
-	good := request(http.MethodConnect, "HTTP/2.0", 2, "websocket")
-	require.NoError(t, checkConnect(good, "websocket"))
-	good.Host = ""
-	require.ErrorContains(t, checkConnect(good, "websocket"), ":authority")
-}
-
 // The time limits of the HTTP server are none for the connection, and that of the handshake
 // is over with it.
 func TestConnectLiftsTimeLimits(t *testing.T) {

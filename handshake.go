@@ -329,29 +329,30 @@ func setAnswer(h http.Header, subprotocol, extension string, extra http.Header) 
 	}
 }
 
-// withoutControls is s with blanks in the place of control bytes, as in appendField.
+// withoutControls is s with its control bytes blanked.
 func withoutControls(s string) string {
 	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c == 0x7f {
-			b[i] = ' '
-		}
-	}
+	blankControls(b)
 	return string(b)
 }
 
-// appendField appends a header line. Control bytes in the value become blanks, so
-// that no value can start a line of its own (response splitting).
+// blankControls puts blanks in the place of control bytes, so that no value of a field can
+// start a line of its own (response splitting).
+func blankControls(value []byte) {
+	for i, b := range value {
+		if b < ' ' || b == 0x7f {
+			value[i] = ' '
+		}
+	}
+}
+
+// appendField appends a header line. Control bytes in the value become blanks.
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ": "...)
 	start := len(dst)
 	dst = append(dst, value...)
-	for i, b := range dst[start:] {
-		if b < ' ' || b == 0x7f {
-			dst[start+i] = ' '
-		}
-	}
+	blankControls(dst[start:])
 	return append(dst, "\r\n"...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -313,6 +314,13 @@ func TestAppendAnswer(t *testing.T) {
 	}
 	require.Equal(t, opening+"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 		string(appendAnswer(nil, goldenKey, "", "permessage-deflate", nil)))
+	for range 50 { // in whatever order the map gives them
+		extra := http.Header{"X-Kept": {"1"}, "Connection": {"close"}}
+		require.Equal(t, opening+"X-Kept: 1\r\n\r\n", string(appendAnswer(nil, goldenKey, "", "", extra)))
+		h := http.Header{}
+		setAnswer(h, "", "", extra)
+		require.Equal(t, http.Header{"X-Kept": {"1"}}, h)
+	}
 }
 
 func TestSetOpening(t *testing.T) {
@@ -382,5 +390,161 @@ func TestCheckAnswer(t *testing.T) {
 				require.True(t, err == ErrBadHandshake)
 			}
 		})
+	}
+}
+
+func TestSetConnect(t *testing.T) {
+	t.Parallel()
+	h := http.Header{"Origin": {"http://example.com"}}
+	setConnect(h, nil)
+	want := http.Header{
+		"Origin":                {"http://example.com"},
+		":protocol":             {"websocket"},
+		"Sec-WebSocket-Version": {"13"},
+	}
+	require.Equal(t, want, h)
+	setConnect(h, &terms{})
+	want["Sec-WebSocket-Extensions"] = []string{"permessage-deflate; client_max_window_bits"}
+	require.Equal(t, want, h)
+}
+
+// connectRequest is an extended CONNECT as servers give it to their handlers.
+func connectRequest(method, proto string, major int, protocols ...string) *http.Request {
+	r := httptest.NewRequest(method, "/", http.NoBody)
+	r.Proto, r.ProtoMajor, r.ContentLength = proto, major, -1
+	if protocols != nil {
+		r.Header[":protocol"] = protocols
+	}
+	r.Header["Sec-Websocket-Version"] = []string{"13"}
+	return r
+}
+
+// An extended CONNECT looks different in servers of HTTP/2 and of HTTP/3.
+func TestExtendedConnect(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		r      *http.Request
+		wanted string
+	}{
+		{"HTTP/2", connectRequest(http.MethodConnect, "HTTP/2.0", 2, "websocket"), "websocket"},
+		{"HTTP/2, another protocol", connectRequest(http.MethodConnect, "HTTP/2.0", 2, "connect-udp"), "connect-udp"},
+		{"HTTP/2, two", connectRequest(http.MethodConnect, "HTTP/2.0", 2, "websocket", "websocket"), ""},
+		{"HTTP/2, plain CONNECT", connectRequest(http.MethodConnect, "HTTP/2.0", 2), ""},
+		{"HTTP/2, GET", connectRequest(http.MethodGet, "HTTP/2.0", 2, "websocket"), ""},
+		{"HTTP/2, as HTTP/3 has it", connectRequest(http.MethodConnect, "websocket", 2), ""},
+		{"HTTP/3", connectRequest(http.MethodConnect, "websocket", 3), "websocket"},
+		{"HTTP/3, another protocol", connectRequest(http.MethodConnect, "connect-udp", 3), "connect-udp"},
+		{"HTTP/3, plain CONNECT", connectRequest(http.MethodConnect, "HTTP/3.0", 3), ""},
+		{"HTTP/3, GET", connectRequest(http.MethodGet, "websocket", 3), ""},
+		{"HTTP/1.1", connectRequest(http.MethodConnect, "HTTP/1.1", 1, "websocket"), ""},
+		{"a version to come", connectRequest(http.MethodConnect, "websocket", 4, "websocket"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.wanted, extendedConnect(tt.r))
+			require.Equal(t, tt.wanted == "websocket", IsWebSocketUpgrade(tt.r))
+			// The fields of HTTP/1.1 make no WebSocket of a CONNECT to something else.
+			tt.r.Header["Connection"], tt.r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+			require.Equal(t, tt.wanted == "websocket" || tt.wanted == "", IsWebSocketUpgrade(tt.r))
+		})
+	}
+}
+
+func TestCheckConnect(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		edit   func(r *http.Request)
+		status int
+		says   string
+	}{
+		{"golden", func(*http.Request) {}, 0, ""},
+		{"no version", func(r *http.Request) { r.Header.Del("Sec-Websocket-Version") }, 400, "unsupported version: the Sec-WebSocket-Version header is not 13"},
+		{"another version", func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") }, 400, "unsupported version: the Sec-WebSocket-Version header is not 13"},
+		{"two versions", func(r *http.Request) { r.Header.Add("Sec-Websocket-Version", "13") }, 400, "unsupported version: the Sec-WebSocket-Version header is not 13"},
+		{"no authority", func(r *http.Request) { r.Host = "" }, 400, "missing or malformed :authority"},
+		{"malformed authority", func(r *http.Request) { r.Host = "exa mple.com" }, 400, "missing or malformed :authority"},
+		{"ended at once", func(r *http.Request) { r.ContentLength = 0 }, 400, "the stream of an opening handshake has to stay open"},
+		{"with a length", func(r *http.Request) { r.ContentLength = 1 }, 400, "the stream of an opening handshake has to stay open"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := connectRequest(http.MethodConnect, "HTTP/2.0", 2, "websocket")
+			tt.edit(r)
+			err := checkConnect(r, "websocket")
+			if tt.status == 0 {
+				require.NoError(t, err)
+				return
+			}
+			requireRefusal(t, err, tt.status)
+			require.EqualError(t, err, "websocket: "+tt.says)
+		})
+	}
+	// RFC 9220, section 3.
+	err := checkConnect(connectRequest(http.MethodConnect, "HTTP/2.0", 2, "connect-udp"), "connect-udp")
+	requireRefusal(t, err, 501)
+	require.EqualError(t, err, `websocket: extended CONNECT for "connect-udp", not for websocket`)
+}
+
+// What a program and the agreement want in the answer to an extended CONNECT, and that
+// the answer has no place for what belongs to HTTP/1.1 or would say something of the stream.
+func TestSetAnswer(t *testing.T) {
+	t.Parallel()
+	h := http.Header{}
+	setAnswer(h, "chat", "permessage-deflate", http.Header{
+		"Set-Cookie": {"a=1", "b=2\r\nX-Split: yes"}, "Connection": {"close"}, "Sec-Websocket-Protocol": {"other"}, "Content-Length": {"5"},
+	})
+	require.Equal(t, http.Header{
+		"Set-Cookie": {"a=1", "b=2  X-Split: yes"}, "Sec-Websocket-Protocol": {"chat"}, "Sec-Websocket-Extensions": {"permessage-deflate"},
+	}, h)
+
+	// What middlewares have left there stays, or not.
+	middlewares := http.Header{
+		"Set-Cookie": {"theirs=1"}, "Strict-Transport-Security": {"max-age=1"}, "Vary": {"Origin"},
+		"Upgrade": {"h2c"}, "Connection": {"close"}, "Content-Length": {"5"}, "Transfer-Encoding": {"chunked"}, "Content-Encoding": {"gzip"},
+		"Trailer": {"X-Sum"}, "Sec-Websocket-Accept": {"x"}, "Sec-Websocket-Protocol": {"x"}, "Sec-Websocket-Extensions": {"x"},
+	}
+	setAnswer(middlewares, "", "", http.Header{"Set-Cookie": {"ours=1"}})
+	require.Equal(t, http.Header{
+		"Set-Cookie": {"theirs=1", "ours=1"}, "Strict-Transport-Security": {"max-age=1"}, "Vary": {"Origin"},
+	}, middlewares)
+
+	h = http.Header{}
+	setAnswer(h, "", "", nil)
+	require.Empty(t, h)
+}
+
+func TestWithoutControls(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "a  b c !~ \u00e9", withoutControls("a\r\nb\x1fc\x00!~\x7f\u00e9"))
+}
+
+func TestCheckConnected(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status      int
+		h           http.Header
+		subprotocol string
+		fails       string
+	}{
+		{200, nil, "", ""},
+		{204, nil, "", ""}, // any 2xx (RFC 9110, section 9.3.6)
+		{299, http.Header{"Sec-Websocket-Protocol": {"chat"}}, "chat", ""},
+		{101, nil, "", "websocket: bad handshake"},
+		{199, nil, "", "websocket: bad handshake"},
+		{300, nil, "", "websocket: bad handshake"},
+		{404, http.Header{"Sec-Websocket-Protocol": {"chat"}}, "", "websocket: bad handshake"},
+		{200, http.Header{"Sec-Websocket-Protocol": {"v2"}}, "", `websocket: bad handshake: subprotocol "v2" was not offered`},
+		{200, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}, "", `websocket: bad handshake: extension "permessage-deflate" was not offered`},
+	} {
+		n, err := checkConnected(&http.Response{StatusCode: tt.status, Header: tt.h}, []string{"chat"}, nil)
+		if tt.fails != "" {
+			require.ErrorIs(t, err, ErrBadHandshake)
+			require.EqualError(t, err, tt.fails)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, Negotiated{Subprotocol: tt.subprotocol}, n)
 	}
 }
