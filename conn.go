@@ -189,6 +189,9 @@ func newConn(line socket, n Negotiated, opts *Options, b bufferOptions) *Conn {
 	if opts.PingInterval > 0 {
 		c.keepAlive(opts)
 	}
+	if opts.Trace != nil && opts.Trace.Opened != nil {
+		opts.Trace.Opened(c)
+	}
 	if opts.Group != nil {
 		opts.Group.Add(c)
 	}

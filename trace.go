@@ -20,6 +20,10 @@ type Trace struct {
 	// UpgradeConn and Dial.
 	Handshake func(h HandshakeInfo)
 
+	// Opened is called once, when the connection begins: also that of NewConn, and before the
+	// end of a handshake is told. It is the counterpart of Closed.
+	Opened func(c *Conn)
+
 	// FrameRead is called when the header of a frame has come from the network, before
 	// it is judged and perhaps long before the program reads the message. Frames that
 	// came right behind the opening handshake are told of at the first read.

@@ -74,6 +74,7 @@ func (l *hookLog) trace() *Trace {
 		Handshake: func(h HandshakeInfo) {
 			l.add("handshake server=%t request=%t response=%t conn=%t err=%v", h.Server, h.Request != nil, h.Response != nil, h.Conn != nil, h.Err)
 		},
+		Opened:         func(c *Conn) { l.add("opened") },
 		FrameRead:      frame("<"),
 		FrameWritten:   frame(">"),
 		MessageRead:    message("read"),
@@ -93,6 +94,7 @@ func TestTrace(t *testing.T) {
 				t.Parallel()
 				var l hookLog
 				c, peer := scripted(t, over, server, Options{Trace: l.trace()})
+				require.Equal(t, []string{"opened"}, l.take())
 				in, out := fmt.Sprint(server), fmt.Sprint(!server) // whether frames are masked
 				key := func(masked bool) int {
 					if masked {
@@ -203,7 +205,6 @@ func TestTraceCompressed(t *testing.T) {
 			s := NewConn(serverEnd, Negotiated{Server: true, Compression: &Compression{}}, options(&theirs))
 			if server {
 				c, s = s, c
-				theirs.take()
 			}
 			defer c.Close()
 			defer s.Close()
@@ -362,7 +363,7 @@ func TestTraceEarlyBytes(t *testing.T) {
 	early := append(text("Hello").Masked(), ping("").Masked()...)
 	c := NewConn(serverEnd, Negotiated{Server: true, Buffered: early}, Options{Trace: l.trace()})
 	clear(early)
-	require.Empty(t, l.take())
+	require.Equal(t, []string{"opened"}, l.take())
 	requireMessage(t, TextMessage, "Hello", <-reading(c))
 	require.Equal(t, []string{
 		"< fin=true rsv1=false opcode=1 masked=true length=5",
@@ -472,7 +473,13 @@ func TestEnder(t *testing.T) {
 func TestTraceHandshake(t *testing.T) {
 	t.Parallel()
 	var theirs, ours hookLog
-	onlyHandshakes := func(l *hookLog) *Trace { return &Trace{Handshake: l.trace().Handshake} }
+	onlyHandshakes := func(l *hookLog) *Trace {
+		return &Trace{Handshake: l.trace().Handshake, Opened: func(c *Conn) {
+			if c.Negotiated().Server != (l == &theirs) {
+				l.add("the wrong end")
+			}
+		}}
+	}
 	u := &Upgrader{Options: Options{Trace: onlyHandshakes(&theirs)}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
@@ -537,5 +544,31 @@ func TestTraceHandshake(t *testing.T) {
 			require.NoError(t, c.Close())
 		}
 		client.Close()
+	}
+}
+
+// What hooks cost, and that without any there is nothing to pay.
+func BenchmarkTrace(b *testing.B) {
+	for name, trace := range map[string]*Trace{
+		"none": nil,
+		"all": {
+			FrameRead: func(*Conn, FrameHeader) {}, FrameWritten: func(*Conn, FrameHeader) {},
+			MessageRead: func(*Conn, MessageInfo) {}, MessageWritten: func(*Conn, MessageInfo) {},
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c, theirs := connected(b, overTCP, false, Options{Trace: trace})
+			go theirs.Serve(context.Background(), func(m Message) error { return theirs.WriteMessage(m.Type, m.Data) })
+			p, dst := make([]byte, 512), make([]byte, 512)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.WriteMessage(BinaryMessage, p); err != nil {
+					b.Fatal(err)
+				}
+				if _, _, err := c.ReadMessageContext(context.Background(), dst[:0]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
