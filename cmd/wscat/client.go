@@ -75,7 +75,8 @@ func connect(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io
 	if o.compare {
 		s.cmp = newComparison(o.recording)
 	}
-	l, err := dial(ctx, o, s.show)
+	chatty := !o.quiet && (interactive || o.verbose)
+	l, err := dial(ctx, o, s.show, chatty)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,6 @@ func connect(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io
 		}
 		defer s.rec.close()
 	}
-	chatty := !o.quiet && (interactive || o.verbose)
 	if chatty {
 		l.describe(o, s.show)
 	}
@@ -431,7 +431,15 @@ func (s *session) leave(reading <-chan error, bye *farewell, why error) error {
 	s.mu.Lock()
 	s.leaving = &e
 	s.mu.Unlock()
-	s.log(sent, e)
+	shown := make(chan struct{})
+	go func() {
+		defer close(shown)
+		s.log(sent, e)
+	}()
+	select {
+	case <-shown:
+	case <-time.After(time.Second): // nobody reads our output, which is not the peer's fault
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.closeTimeout)
 	defer cancel()
 	err := s.link.Shutdown(ctx, bye.code, bye.reason)

@@ -41,8 +41,8 @@ func (l *link) close() {
 	}
 }
 
-// dial opens the connection, and shows how if that is wanted.
-func dial(ctx context.Context, o *options, show *screen) (*link, error) {
+// dial opens the connection. chatty says to show where redirects lead.
+func dial(ctx context.Context, o *options, show *screen, chatty bool) (*link, error) {
 	cfg, proxyCfg, err := tlsConfigs(o)
 	if err != nil {
 		return nil, &failure{exitUsage, err}
@@ -78,7 +78,9 @@ func dial(ctx context.Context, o *options, show *screen) (*link, error) {
 	if o.follow {
 		d.Jar = jar // a server may want to see the cookies again that came with the redirect
 		d.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-			show.note("%s, on to %v", req.Response.Status, req.URL)
+			if chatty {
+				show.note("%s, on to %v", req.Response.Status, webSocketURL(req.URL))
+			}
 			return nil
 		}
 	}
@@ -391,7 +393,12 @@ func (l *link) target(o *options) *url.URL {
 	if l.resp.Request == nil || l.resp.Request.URL == nil {
 		return o.url
 	}
-	u := *l.resp.Request.URL
-	u.Scheme = "ws" + strings.TrimPrefix(u.Scheme, "http")
-	return &u
+	return webSocketURL(l.resp.Request.URL)
+}
+
+// webSocketURL is an http or https URL as a ws or wss one.
+func webSocketURL(u *url.URL) *url.URL {
+	ws := *u
+	ws.Scheme = "ws" + strings.TrimPrefix(u.Scheme, "http")
+	return &ws
 }

@@ -61,7 +61,7 @@ func main() {
 	}()
 	// Whoever reads our output may leave early, as head does; the peer is to get its
 	// close frame nevertheless.
-	signal.Ignore(syscall.SIGPIPE)
+	ignoreBrokenPipes()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -90,11 +90,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var stopped interruption
 	if errors.As(err, &stopped) {
-		code := exitSignal
-		if s, ok := stopped.signal.(syscall.Signal); ok {
-			code += int(s)
-		}
-		return code
+		return exitSignal + signalNumber(stopped.signal)
 	}
 	fmt.Fprintln(stderr, "wscat:", err)
 	var f *failure

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
@@ -14,4 +15,12 @@ func isTerminal(f any) bool {
 	}
 	var mode uint32
 	return windows.GetConsoleMode(windows.Handle(file.Fd()), &mode) == nil
+}
+
+// ignoreBrokenPipes has nothing to do: writing to a pipe that nobody reads is an error.
+func ignoreBrokenPipes() {}
+
+func signalNumber(s os.Signal) int {
+	number, _ := s.(syscall.Signal)
+	return int(number)
 }

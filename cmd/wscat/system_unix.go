@@ -4,6 +4,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,4 +27,12 @@ func isTerminal(f any) bool {
 		sized = err == nil
 	})
 	return err == nil && sized
+}
+
+// ignoreBrokenPipes makes writing to a pipe that nobody reads an error, not the end.
+func ignoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }
+
+func signalNumber(s os.Signal) int {
+	number, _ := s.(syscall.Signal)
+	return int(number)
 }
