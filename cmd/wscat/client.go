@@ -82,12 +82,12 @@ func connect(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io
 	}
 	defer l.close()
 	s.link, s.began = l, time.Now()
-	if o.record != "" {
-		if s.rec, err = newRecorder(o.record); err == nil {
-			err = s.rec.open(s.began, o.url.String(), l.Subprotocol())
-		}
-		if err != nil {
-			return err
+	if o.record != "" { // not before, lest an older recording be lost to a server that is not there
+		if err := s.startRecording(); err != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), o.closeTimeout)
+			defer cancel()
+			_ = l.Shutdown(ctx, websocket.CloseGoingAway, "")
+			return fmt.Errorf("recording: %w", err)
 		}
 		defer s.rec.close()
 	}
@@ -99,6 +99,17 @@ func connect(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io
 		s.show.note("%s", s.statistics())
 	}
 	return err
+}
+
+func (s *session) startRecording() (err error) {
+	if s.rec, err = newRecorder(s.o.record); err != nil {
+		return err
+	}
+	if err := s.rec.open(s.began, s.o.url.String(), s.link.Subprotocol()); err != nil {
+		s.rec.close()
+		return err
+	}
+	return nil
 }
 
 // sender returns what sends.

@@ -345,7 +345,7 @@ func (s *steps) times() string {
 
 // describe shows what was connected to, and what was agreed on.
 func (l *link) describe(o *options, show *screen) {
-	show.note("connected to %v in %s", l.target(o), l.steps.times())
+	show.note("connected to %v in %s", webSocketURL(l.resp.Request.URL), l.steps.times())
 	l.steps.mu.Lock()
 	state, conn, sent := l.steps.state, l.steps.conn, l.steps.sent
 	l.steps.mu.Unlock()
@@ -382,18 +382,10 @@ func (l *link) describe(o *options, show *screen) {
 		show.note("no compression, though it was offered")
 	}
 	if o.verbose {
-		u := l.target(o)
+		u := webSocketURL(l.resp.Request.URL)
 		show.note("request for %s\n%s", u.RequestURI(), printable(strings.Join(sent, "\n")))
 		show.note("response %s\n%s", l.resp.Status, strings.Join(headerLines(l.resp.Header), "\n"))
 	}
-}
-
-// target is where redirects have led, or the URL of the command line.
-func (l *link) target(o *options) *url.URL {
-	if l.resp.Request == nil || l.resp.Request.URL == nil {
-		return o.url
-	}
-	return webSocketURL(l.resp.Request.URL)
 }
 
 // webSocketURL is an http or https URL as a ws or wss one.

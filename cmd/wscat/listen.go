@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -142,6 +141,12 @@ func (h *hub) serve(c *websocket.Conn, r *http.Request) error {
 		c.SetPingHandler(h.observed(c.PingHandler(), who, "ping"))
 		c.SetPongHandler(h.observed(c.PongHandler(), who, "pong"))
 	}
+	var closed error // the client's close frame, which Serve takes for granted if it is a normal one
+	answer := c.CloseHandler()
+	c.SetCloseHandler(func(code int, text string) error {
+		closed = &websocket.CloseError{Code: code, Text: text}
+		return answer(code, text)
+	})
 	err := c.Serve(r.Context(), func(m websocket.Message) error {
 		e := messageEvent(m.Type, m.Data)
 		if !h.o.quiet {
@@ -157,7 +162,7 @@ func (h *hub) serve(c *websocket.Conn, r *http.Request) error {
 		return err
 	})
 	if !h.o.quiet {
-		h.show.note("%s left: %s", who, farewellText(err, context.Cause(c.Context())))
+		h.show.note("%s left: %s", who, farewellText(err, closed))
 	}
 	return err
 }
@@ -187,14 +192,13 @@ func (h *hub) observed(next func(string) error, who, name string) func(string) e
 	}
 }
 
-// farewellText says how a connection ended: err is what Serve returned, cause that of the
-// connection's context, which has the close frame that Serve takes for granted.
-func farewellText(err, cause error) string {
-	var closed *websocket.CloseError
-	if errors.As(cause, &closed) {
+// farewellText says how a connection ended: by the client's close frame, if there was one,
+// or with the error of Serve.
+func farewellText(err, closed error) string {
+	switch {
+	case closed != nil:
 		err = closed
-	}
-	if err == nil {
+	case err == nil:
 		return "closed from here"
 	}
 	return printable(bare(err))

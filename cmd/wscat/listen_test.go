@@ -143,6 +143,9 @@ func TestListenHTTP2(t *testing.T) {
 	}
 	server.expect(`^\* \[1\] \S+ HTTP/1.1 /`)
 	server.expect(`^\* \[2\] \S+ HTTP/2.0 /`)
+	third := dialTest(t, websocket.Dialer{TLSClientConfig: trusting, Transport: over2}, url, nil)
+	require.NoError(t, third.Shutdown(t.Context(), 0, "done"))
+	server.expect(`^\* \[3\] left: close 1000 \(normal\): done$`)
 	stopped(t, server)
 	stopped(t, clear)
 	for range 4 {
@@ -195,8 +198,7 @@ func TestListenToTheDeaf(t *testing.T) {
 
 func TestFarewellText(t *testing.T) {
 	t.Parallel()
-	normal := &websocket.CloseError{Code: 1000, Text: "\x07"}
-	require.Equal(t, `close 1000 (normal): \x07`, farewellText(nil, normal), "which Serve takes for granted")
-	require.Equal(t, "closed from here", farewellText(nil, net.ErrClosed))
+	require.Equal(t, `close 1000 (normal): \x07`, farewellText(nil, &websocket.CloseError{Code: 1000, Text: "\x07"}))
+	require.Equal(t, "closed from here", farewellText(nil, nil))
 	require.Equal(t, "broken", farewellText(errors.New("websocket: broken"), nil))
 }

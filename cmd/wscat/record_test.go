@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -60,7 +61,29 @@ func TestRecordWhere(t *testing.T) {
 	t.Parallel()
 	got := wscat(t, "", "-record", filepath.Join(t.TempDir(), "no", "such"), serve(t, echo))
 	require.Equal(t, exitUsage, got.code)
-	require.Contains(t, got.err, "no such")
+	require.Contains(t, got.err, "wscat: recording: open ")
+}
+
+// A recording that breaks off would be taken for the whole: the session ends.
+func TestRecordingFails(t *testing.T) {
+	t.Parallel()
+	rec, err := newRecorder(filepath.Join(t.TempDir(), "talk.jsonl"))
+	require.NoError(t, err)
+	require.NoError(t, rec.open(time.Now(), "ws://a", ""))
+	require.NoError(t, rec.close())
+	for _, e := range []event{{Type: "text"}, controlEvent("ping", "a")} {
+		s := &session{o: &options{}, rec: rec, trouble: make(chan error, 1), pings: map[string]time.Time{}}
+		var f *failure
+		require.ErrorAs(t, s.send(e), &f, "nothing is sent: there is no connection here")
+		require.Equal(t, exitUsage, f.code)
+		require.ErrorIs(t, f, os.ErrClosed)
+	}
+	s := &session{o: &options{}, rec: rec, out: io.Discard, trouble: make(chan error, 1)}
+	s.receive(event{Type: "text"})
+	require.ErrorIs(t, <-s.trouble, os.ErrClosed)
+	s.pong = make(chan struct{}, 1)
+	require.NoError(t, s.handlePong("a"))
+	require.ErrorIs(t, <-s.trouble, os.ErrClosed)
 }
 
 func TestReplay(t *testing.T) {
