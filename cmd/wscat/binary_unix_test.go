@@ -28,6 +28,10 @@ func TestBinary(t *testing.T) {
 	require.NoError(t, err, "%s", built)
 	url := serve(t, echo)
 
+	t.Run("README", func(t *testing.T) {
+		t.Parallel()
+		testReadme(t, program)
+	})
 	t.Run("exit codes", func(t *testing.T) {
 		t.Parallel()
 		for _, test := range []struct {
