@@ -103,6 +103,57 @@ func (e Ender) String() string {
 	return enderNames[e]
 }
 
+// MultiTrace returns a Trace that tells all of these, in this order; nil ones are left out.
+// It is nil if there are no others.
+func MultiTrace(traces ...*Trace) *Trace {
+	var all *Trace
+	for _, t := range traces {
+		switch {
+		case t == nil:
+		case all == nil:
+			all = new(*t)
+		default:
+			all.Handshake = inTurn(all.Handshake, t.Handshake)
+			all.Opened = inTurn(all.Opened, t.Opened)
+			all.FrameRead = eachInTurn(all.FrameRead, t.FrameRead)
+			all.FrameWritten = eachInTurn(all.FrameWritten, t.FrameWritten)
+			all.MessageRead = eachInTurn(all.MessageRead, t.MessageRead)
+			all.MessageWritten = eachInTurn(all.MessageWritten, t.MessageWritten)
+			all.Pong = eachInTurn(all.Pong, t.Pong)
+			all.Closed = eachInTurn(all.Closed, t.Closed)
+		}
+	}
+	return all
+}
+
+// inTurn returns a hook that calls two, either of which may be nil.
+func inTurn[T any](first, second func(T)) func(T) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(v T) {
+		first(v)
+		second(v)
+	}
+}
+
+// eachInTurn is inTurn for hooks that are told of something on a connection.
+func eachInTurn[T any](first, second func(*Conn, T)) func(*Conn, T) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(c *Conn, v T) {
+		first(c, v)
+		second(c, v)
+	}
+}
+
 // begins is the time if there is a hook for handshakes.
 func (t *Trace) begins() (began time.Time) {
 	if t != nil && t.Handshake != nil {

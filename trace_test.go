@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -544,6 +545,57 @@ func TestTraceHandshake(t *testing.T) {
 			require.NoError(t, c.Close())
 		}
 		client.Close()
+	}
+}
+
+func TestMultiTrace(t *testing.T) {
+	t.Parallel()
+	require.Nil(t, MultiTrace())
+	require.Nil(t, MultiTrace(nil, nil))
+	// Each hook of the result, called with something, and the name of its field.
+	hooks := func(m *Trace) map[string]func() {
+		c := new(Conn)
+		return map[string]func(){
+			"Handshake":      func() { m.Handshake(HandshakeInfo{Server: true}) },
+			"Opened":         func() { m.Opened(c) },
+			"FrameRead":      func() { m.FrameRead(c, FrameHeader{Opcode: 7}) },
+			"FrameWritten":   func() { m.FrameWritten(c, FrameHeader{Opcode: 7}) },
+			"MessageRead":    func() { m.MessageRead(c, MessageInfo{Type: 7}) },
+			"MessageWritten": func() { m.MessageWritten(c, MessageInfo{Type: 7}) },
+			"Pong":           func() { m.Pong(c, 7) },
+			"Closed":         func() { m.Closed(c, CloseInfo{Code: 7}) },
+		}
+	}
+	require.Len(t, hooks(nil), reflect.TypeFor[Trace]().NumField())
+	for name := range hooks(nil) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls []string
+			only := func(who string) *Trace {
+				trace := new(Trace)
+				field := reflect.ValueOf(trace).Elem().FieldByName(name)
+				field.Set(reflect.MakeFunc(field.Type(), func(args []reflect.Value) []reflect.Value {
+					last := args[len(args)-1].Interface()
+					require.NotZero(t, last)
+					calls = append(calls, who)
+					return nil
+				}))
+				return trace
+			}
+			for _, traces := range [][]*Trace{
+				{only("a"), only("b")}, {nil, only("a"), nil, only("b"), nil}, {new(Trace), only("a"), new(Trace), only("b"), new(Trace)},
+			} {
+				calls = nil
+				hooks(MultiTrace(traces...))[name]()
+				require.Equal(t, []string{"a", "b"}, calls)
+			}
+			calls = nil
+			one := only("a")
+			all := MultiTrace(one, only("b"))
+			require.NotSame(t, one, all)
+			hooks(one)[name]()
+			require.Equal(t, []string{"a"}, calls) // those given stay as they are
+		})
 	}
 }
 
