@@ -15,27 +15,36 @@ const capacity = 64 << 10
 // Pipe returns the two ends of a connection in memory. It is more like TCP than
 // net.Pipe is: what is written waits in a buffer, and the two directions end
 // separately. All that waits does so in ways that testing/synctest knows.
-func Pipe() (a, b *End) {
-	x, y := newDirection(), newDirection()
-	return &End{in: x, out: y}, &End{in: y, out: x}
+func Pipe() (a, b *End) { return PipeOf(capacity, addr{}, addr{}) }
+
+// PipeOf is Pipe with room for so many bytes in each direction, and with the addresses
+// of the two ends.
+func PipeOf(size int, ofA, ofB net.Addr) (a, b *End) {
+	x, y := newDirection(size), newDirection(size)
+	return &End{in: x, out: y, local: ofA, remote: ofB}, &End{in: y, out: x, local: ofB, remote: ofA}
 }
 
 // An End is one end of a Pipe.
-type End struct{ in, out *direction }
+type End struct {
+	in, out       *direction
+	local, remote net.Addr
+}
 
 // A direction is the bytes on their way from one end to the other.
 type direction struct {
 	mu    sync.Mutex
 	news  sync.Cond // something has changed
+	size  int       // how many bytes have room
 	bytes []byte
 	over  bool // no more will be written: what reads see last is io.EOF
 	gone  bool // nobody will read any more
+	reset bool // which was, or will be at once, by Reset
 
 	readUntil, writeUntil deadline
 }
 
-func newDirection() *direction {
-	d := new(direction)
+func newDirection(size int) *direction {
+	d := &direction{size: size}
 	d.news.L = &d.mu
 	return d
 }
@@ -79,9 +88,9 @@ func (e *End) Read(p []byte) (n int, err error) {
 	for {
 		switch {
 		case d.gone:
-			return 0, opError("read", net.ErrClosed)
+			return 0, e.opError("read", net.ErrClosed)
 		case d.readUntil.passed():
-			return 0, opError("read", os.ErrDeadlineExceeded)
+			return 0, e.opError("read", os.ErrDeadlineExceeded)
 		case len(p) == 0:
 			return 0, nil
 		case len(d.bytes) > 0:
@@ -89,6 +98,8 @@ func (e *End) Read(p []byte) (n int, err error) {
 			d.bytes = d.bytes[n:]
 			d.news.Broadcast()
 			return n, nil
+		case d.over && d.reset:
+			return 0, e.opError("read", os.NewSyscallError("read", syscall.ECONNRESET))
 		case d.over:
 			return 0, io.EOF
 		}
@@ -104,13 +115,15 @@ func (e *End) Write(p []byte) (n int, err error) {
 	for {
 		switch {
 		case d.over:
-			return n, opError("write", net.ErrClosed)
+			return n, e.opError("write", net.ErrClosed)
 		case d.writeUntil.passed():
-			return n, opError("write", os.ErrDeadlineExceeded)
+			return n, e.opError("write", os.ErrDeadlineExceeded)
+		case d.gone && d.reset:
+			return n, e.opError("write", os.NewSyscallError("write", syscall.ECONNRESET))
 		case d.gone:
-			return n, opError("write", os.NewSyscallError("write", syscall.EPIPE))
+			return n, e.opError("write", os.NewSyscallError("write", syscall.EPIPE))
 		}
-		m := min(len(p)-n, capacity-len(d.bytes))
+		m := min(len(p)-n, d.size-len(d.bytes))
 		d.bytes = append(d.bytes, p[n:n+m]...)
 		d.news.Broadcast()
 		if n += m; n == len(p) {
@@ -126,7 +139,7 @@ func (e *End) CloseWrite() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
-		return opError("close", net.ErrClosed)
+		return e.opError("close", net.ErrClosed)
 	}
 	d.over = true
 	d.writeUntil.stop()
@@ -141,7 +154,7 @@ func (e *End) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone {
-		return opError("close", net.ErrClosed)
+		return e.opError("close", net.ErrClosed)
 	}
 	d.gone = true
 	d.readUntil.stop()
@@ -149,7 +162,22 @@ func (e *End) Close() error {
 	return nil
 }
 
-func (e *End) closed() bool {
+// Reset closes e, and the other end sees that, when it has read what was written before,
+// as a connection that was reset.
+func (e *End) Reset() error {
+	if e.Closed() {
+		return e.opError("close", net.ErrClosed)
+	}
+	for _, d := range []*direction{e.out, e.in} {
+		d.mu.Lock()
+		d.reset = true
+		d.mu.Unlock()
+	}
+	return e.Close()
+}
+
+// Closed reports whether Close was called.
+func (e *End) Closed() bool {
 	e.in.mu.Lock()
 	defer e.in.mu.Unlock()
 	return e.in.gone
@@ -165,8 +193,8 @@ func (e *End) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements net.Conn.
 func (e *End) SetReadDeadline(t time.Time) error {
-	if e.closed() {
-		return opError("set", net.ErrClosed)
+	if e.Closed() {
+		return e.opError("set", net.ErrClosed)
 	}
 	e.in.set(&e.in.readUntil, t)
 	return nil
@@ -174,18 +202,18 @@ func (e *End) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline implements net.Conn.
 func (e *End) SetWriteDeadline(t time.Time) error {
-	if e.closed() {
-		return opError("set", net.ErrClosed)
+	if e.Closed() {
+		return e.opError("set", net.ErrClosed)
 	}
 	e.out.set(&e.out.writeUntil, t)
 	return nil
 }
 
 // LocalAddr implements net.Conn.
-func (e *End) LocalAddr() net.Addr { return addr{} }
+func (e *End) LocalAddr() net.Addr { return e.local }
 
 // RemoteAddr implements net.Conn.
-func (e *End) RemoteAddr() net.Addr { return addr{} }
+func (e *End) RemoteAddr() net.Addr { return e.remote }
 
 type addr struct{}
 
@@ -193,4 +221,9 @@ func (addr) Network() string { return "memory" }
 func (addr) String() string  { return "memory" }
 
 // opError is err as the net package has it.
+func (e *End) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: e.local.Network(), Source: e.local, Addr: e.remote, Err: err}
+}
+
+// opError is err as the net package has it, for a Conn of whatever network.
 func opError(op string, err error) error { return &net.OpError{Op: op, Net: "memory", Err: err} }
