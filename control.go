@@ -286,8 +286,8 @@ func (k *keepalive) tick() {
 	if k.stopped {
 		return
 	}
-	if pinged && k.pinged == 0 && k.heard <= now {
-		k.pinged, k.waited = now, 0
+	if pinged {
+		k.asked(now)
 	}
 	next := k.next(now)
 	if next <= 0 {
@@ -310,6 +310,15 @@ func (k *keepalive) ping() bool {
 	}
 	t.probed.Store(0)
 	return false
+}
+
+// asked notes a ping for which the tick at now is the reason, unless the peer was heard
+// since: the pong may have come before this is called, and by a coarse clock, or in a
+// bubble of testing/synctest, at the very time of the tick.
+func (k *keepalive) asked(now int64) {
+	if k.pinged == 0 && k.heard < now {
+		k.pinged, k.waited = now, 0
+	}
 }
 
 // wantsPing reports whether the peer has been silent for long enough. While the

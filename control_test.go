@@ -463,6 +463,19 @@ func TestKeepalive(t *testing.T) {
 			requireMessage(t, TextMessage, "Hello", <-read)
 		})
 	})
+	t.Run("a pong is here before the ping is noted", func(t *testing.T) {
+		inBubbles(t, func(t *testing.T, server bool) {
+			c, _ := scripted(t, overPipe, server, opts)
+			k := c.keepalive
+			time.Sleep(interval / 2)
+			now := uptime()
+			k.asked(now)
+			require.Equal(t, now, k.pinged)
+			k.hear(1)
+			k.asked(now) // of a tick that has sent its ping, and time does not pass
+			require.Zero(t, k.pinged)
+		})
+	})
 	t.Run("a timeout longer than the interval", func(t *testing.T) {
 		inBubbles(t, func(t *testing.T, server bool) {
 			start := time.Now()
