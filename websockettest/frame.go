@@ -193,7 +193,7 @@ func (f Frame) String() string {
 		{f.RSV3, ", RSV3"},
 		{f.Length != 0, fmt.Sprintf(", claiming %d bytes", f.Length)},
 		{f.LengthBytes != 0, fmt.Sprintf(", length in %d bytes", f.LengthBytes)},
-		{f.WrongMask, ", masked or not against the rules"},
+		{f.WrongMask, ", with the wrong masking"},
 	} {
 		if unusual.is {
 			s.WriteString(unusual.what)
