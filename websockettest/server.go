@@ -6,7 +6,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -75,8 +74,10 @@ func NewServer(t testing.TB, handler http.Handler) *Server {
 // NetDialContext reach it.
 func NewMemoryServer(t testing.TB, handler http.Handler) *Server {
 	t.Helper()
-	ln := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	return newServer(t, handler, ln, hostInMemory, ln.dial)
+	ln := Listen()
+	return newServer(t, handler, ln, hostInMemory, func(ctx context.Context) (net.Conn, error) {
+		return ln.NetDialContext(ctx, "tcp", "")
+	})
 }
 
 func newServer(t testing.TB, handler http.Handler, ln net.Listener, host string, dial func(ctx context.Context) (net.Conn, error)) *Server {
@@ -243,6 +244,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.running[r] = what
 	s.mu.Unlock()
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
 			if v != http.ErrAbortHandler {
@@ -253,8 +255,18 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.running, r)
+		if returned {
+			return
+		}
+		// A panic, or a FailNow: the client is not to wait for what does not come.
+		for nc, client := range s.taken {
+			if client == r.RemoteAddr {
+				_ = nc.Close() // it may be closed already
+			}
+		}
 	}()
 	s.handler.ServeHTTP(w, r)
+	returned = true
 }
 
 // connState is called by the HTTP server when the state of a connection changes.
@@ -294,41 +306,3 @@ func (l logger) Write(p []byte) (n int, err error) {
 	}
 	return len(p), nil
 }
-
-// A memoryListener is a listener whose connections are Pipes.
-type memoryListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *memoryListener) dial(ctx context.Context) (net.Conn, error) {
-	clientEnd, serverEnd := Pipe(0)
-	select {
-	case l.conns <- serverEnd:
-		return clientEnd, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-l.closed:
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: serverAddr, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-	}
-}
-
-// Accept implements net.Listener.
-func (l *memoryListener) Accept() (net.Conn, error) {
-	select {
-	case nc := <-l.conns:
-		return nc, nil
-	case <-l.closed:
-		return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: serverAddr, Err: net.ErrClosed}
-	}
-}
-
-// Close implements net.Listener.
-func (l *memoryListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (l *memoryListener) Addr() net.Addr { return serverAddr }

@@ -160,7 +160,7 @@ func TestServerFails(t *testing.T) {
 		"a connection that is left open": {upgrade(func(c *websocket.Conn) {}), []string{
 			"the connection of 192.0.2.", " was never closed",
 		}},
-		"a panic": {upgrade(func(c *websocket.Conn) { defer c.Close(); panic("oh dear") }), []string{
+		"a panic": {upgrade(func(c *websocket.Conn) { panic("oh dear") }), []string{
 			"the handler of GET /x from 192.0.2.", "has panicked: oh dear\n", "TestServerFails",
 		}},
 		"a panic of a Handler": {new(websocket.Upgrader).Handler(func(c *websocket.Conn, r *http.Request) error { panic("oh dear") }), []string{
@@ -207,6 +207,19 @@ func TestServerFails(t *testing.T) {
 			require.NoError(t, err)
 		}, "has not returned; its client, which was not made by Dial, DialPeer or NetDialContext, may not have closed the connection")
 		require.NoError(t, nc.Close())
+	})
+}
+
+// A FailNow in a handler can't end the test, but it ends the connection.
+func TestServerHandlerFailsNow(t *testing.T) {
+	t.Parallel()
+	onServers(t, func(t *testing.T, newServer func(t testing.TB, h http.Handler) *Server) {
+		r := record(t, func(r testing.TB) {
+			s := newServer(r, upgrade(func(c *websocket.Conn) { r.Fatalf("wrong") }))
+			_, _, err := s.Dial(r, "/", nil).ReadMessage()
+			require.Error(t, err)
+		})
+		require.Equal(t, []string{"wrong"}, r.errors)
 	})
 }
 
@@ -323,30 +336,19 @@ func TestNetDialContext(t *testing.T) {
 	t.Parallel()
 	onServers(t, func(t *testing.T, newServer func(t testing.TB, h http.Handler) *Server) {
 		s := newServer(t, echoes)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		s.srv.SetKeepAlivesEnabled(false)
-		nc, err := s.NetDialContext(t.Context(), "", "")
+		nc, err := s.NetDialContext(t.Context(), "udp", "whatever")
 		require.NoError(t, err)
-		require.NoError(t, nc.Close())
-		if _, memory := s.ln.(*memoryListener); !memory {
-			_, err = s.NetDialContext(ctx, "tcp", "example.com:80")
-			require.ErrorIs(t, err, context.Canceled)
-		}
+		_, err = io.WriteString(nc, "GET / HTTP/1.0\r\n\r\n")
+		require.NoError(t, err)
+		p, err := io.ReadAll(nc)
+		require.NoError(t, err)
+		require.Contains(t, string(p), "426 Upgrade Required")
+
+		s.Close()
+		require.ErrorIs(t, nc.Close(), net.ErrClosed)
+		_, err = s.NetDialContext(t.Context(), "", "")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	})
-	ln := &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	why := errors.New("why")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(why)
-	_, err := ln.dial(ctx)
-	require.Equal(t, why, err)
-	require.Equal(t, serverAddr, ln.Addr())
-	require.NoError(t, ln.Close())
-	require.NoError(t, ln.Close())
-	_, err = ln.Accept()
-	require.ErrorIs(t, err, net.ErrClosed)
-	_, err = ln.dial(t.Context())
-	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
 
 func TestClosed(t *testing.T) {
