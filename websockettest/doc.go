@@ -12,6 +12,10 @@
 //		...
 //	}
 //
+// What a handler refuses is seen through the Dialer of the Server. A program that has an
+// http.Server of its own has it serve on a Listener, and one that needs TLS or HTTP/2 uses
+// net/http/httptest.
+//
 // # Testing what is not a handler
 //
 // Pair returns the two ends of a connection in memory, for code that is given a
@@ -23,7 +27,7 @@
 //
 // Timeouts, keepalive and reconnection take their time. In a bubble of testing/synctest they
 // take none: its clock moves on as soon as everything waits. What is in memory here, Pair,
-// Pipe and NewMemoryServer, works there; TCP does not. A bubble also fails a test whose
+// Pipe, NewMemoryServer and Listen, works there; TCP does not. A bubble also fails a test whose
 // goroutines wait for each other, or outlive it.
 //
 // The defaults of the websocket package, such as the 10 s for a handshake, and those of a

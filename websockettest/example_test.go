@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"syscall"
 	"testing"
@@ -97,6 +98,45 @@ func ExampleNewMemoryServer() {
 			if after := time.Since(silent); after > 40*time.Second {
 				t.Errorf("the server has noticed after %v, want 40 s at most", after)
 			}
+		})
+	})
+	// Output: PASS
+}
+
+// A program with a server of its own, which takes leave of its clients when it ends.
+func ExampleListener() {
+	serve := func(ctx context.Context, ln net.Listener) {
+		var all websocket.Group
+		upgrader := websocket.Upgrader{Options: websocket.Options{Group: &all}}
+		srv := http.Server{Handler: upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+			return c.Serve(r.Context(), func(m websocket.Message) error { return nil })
+		})}
+		stop := context.AfterFunc(ctx, func() {
+			_ = srv.Shutdown(context.Background())
+			_ = all.Shutdown(context.Background(), websocket.CloseGoingAway, "closing time")
+		})
+		defer stop()
+		_ = srv.Serve(ln)
+	}
+
+	run(func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ln := websockettest.Listen()
+			ctx, cancel := context.WithCancel(t.Context())
+			go serve(ctx, ln)
+
+			dialer := websocket.Dialer{NetDialContext: ln.NetDialContext}
+			c, _, err := dialer.Dial("ws://example.com/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			cancel()
+			_, _, err = c.ReadMessage()
+			if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+				t.Errorf("got %v, want close code 1001", err)
+			}
+			time.Sleep(time.Minute) // until all goroutines have ended: a bubble wants that
 		})
 	})
 	// Output: PASS

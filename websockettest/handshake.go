@@ -105,6 +105,10 @@ type PeerHandler struct {
 	// leaves a field out.
 	Header http.Header
 
+	// Timeout is how long Accept waits for a client, and the Timeout of the Peers that it
+	// returns; 0 is 10 s, negative is for ever.
+	Timeout time.Duration
+
 	mu    sync.Mutex
 	ready []guest
 	news  chan struct{} // closed when there is another guest, nil if nobody waits for one
@@ -176,12 +180,20 @@ func (h *PeerHandler) next() (g guest, news <-chan struct{}) {
 }
 
 // Accept returns the Peer of the next client, whose opening handshake was answered as soon
-// as it came. It waits for one, and the test fails if none comes within 10 s. The connection
-// is closed when the test ends.
+// as it came. It waits for one, and the test fails if none comes within the Timeout. The
+// connection is closed when the test ends.
 func (h *PeerHandler) Accept(t testing.TB) *Peer {
 	t.Helper()
-	late := time.NewTimer(defaultTimeout)
-	defer late.Stop()
+	timeout := h.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	var late <-chan time.Time
+	if timeout > 0 {
+		timer := time.NewTimer(timeout)
+		defer timer.Stop()
+		late = timer.C
+	}
 	for {
 		g, news := h.next()
 		if news == nil {
@@ -190,12 +202,13 @@ func (h *PeerHandler) Accept(t testing.TB) *Peer {
 			}
 			p := newPeer(t, g.nc, g.br, false)
 			p.Request = g.r
+			p.Timeout = timeout
 			return p
 		}
 		select {
 		case <-news:
-		case <-late.C:
-			t.Fatalf("websockettest: no client has come within %v", defaultTimeout)
+		case <-late:
+			t.Fatalf("websockettest: no client has come within %v", timeout)
 		}
 	}
 }

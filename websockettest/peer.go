@@ -30,7 +30,7 @@ const defaultTimeout = 10 * time.Second
 // for scripts that Go has started.
 type Peer struct {
 	// Timeout is how long the Peer waits for each frame, and for the other end to take what
-	// is sent; 0 is for ever. It is 10 s at first. In a bubble of testing/synctest those are
+	// is sent; 0 and less is for ever. It is 10 s at first. In a bubble of testing/synctest those are
 	// seconds of its clock: where a test makes hours pass, let it be longer.
 	Timeout time.Duration
 

@@ -288,6 +288,7 @@ func (s *Server) adopt(nc net.Conn) {
 
 // failf fails the test, from any goroutine.
 func (s *Server) failf(format string, args ...any) {
+	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {

@@ -511,8 +511,31 @@ func TestPeerHandler(t *testing.T) {
 		_, _, err := s.Dialer.Dial(s.URL, nil)
 		require.ErrorContains(t, err, "Sec-WebSocket-Accept does not answer our key")
 	})
+	for name, tc := range map[string]struct{ timeout, comes time.Duration }{
+		"the default": {0, 10*time.Second - 1},
+		"patient":     {2 * time.Hour, time.Hour},
+		"for ever":    {-1, 1000 * time.Hour},
+	} {
+		inBubble(t, "a timeout, "+name, func(t *testing.T) {
+			h := &PeerHandler{Timeout: tc.timeout}
+			s := NewMemoryServer(t, h)
+			dialed := make(chan *websocket.Conn)
+			go func() {
+				time.Sleep(tc.comes)
+				c, _, _ := s.Dialer.Dial(s.URL, nil)
+				dialed <- c
+			}()
+			p := h.Accept(t)
+			c := <-dialed
+			wait := p.Go(func(p *Peer) { p.Expect(Text("late")) })
+			time.Sleep(tc.comes)
+			require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte("late")))
+			wait()
+		})
+	}
 	inBubble(t, "no client", func(t *testing.T) {
 		requireFailure(t, func(t testing.TB) { new(PeerHandler).Accept(t) }, "no client has come within 10s")
+		requireFailure(t, func(t testing.TB) { (&PeerHandler{Timeout: 1}).Accept(t) }, "no client has come within 1ns")
 	})
 	t.Run("no WebSocket", func(t *testing.T) {
 		t.Parallel()
