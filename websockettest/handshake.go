@@ -109,6 +109,8 @@ type PeerHandler struct {
 	// returns; 0 is 10 s, negative is for ever.
 	Timeout time.Duration
 
+	answering sync.Mutex // held from before an answer until its guest is ready: who dials later comes later
+
 	mu    sync.Mutex
 	ready []guest
 	news  chan struct{} // closed when there is another guest, nil if nobody waits for one
@@ -147,6 +149,8 @@ func (h *PeerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	_ = answer.Write(&response) // a strings.Builder has no errors
 	response.WriteString("\r\n")
+	h.answering.Lock()
+	defer h.answering.Unlock()
 	_ = nc.SetDeadline(time.Now().Add(defaultTimeout)) // a closed connection says so at the write
 	if _, err = io.WriteString(nc, response.String()); err != nil {
 		_ = nc.Close()
@@ -180,7 +184,7 @@ func (h *PeerHandler) next() (g guest, news <-chan struct{}) {
 }
 
 // Accept returns the Peer of the next client, whose opening handshake was answered as soon
-// as it came. It waits for one, and the test fails if none comes within the Timeout. The
+// as it came. Clients come in the order of their answers. It waits for one, and the test fails if none comes within the Timeout. The
 // connection is closed when the test ends.
 func (h *PeerHandler) Accept(t testing.TB) *Peer {
 	t.Helper()

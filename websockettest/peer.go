@@ -30,8 +30,8 @@ const defaultTimeout = 10 * time.Second
 // for scripts that Go has started.
 type Peer struct {
 	// Timeout is how long the Peer waits for each frame, and for the other end to take what
-	// is sent; 0 and less is for ever. It is 10 s at first. In a bubble of testing/synctest those are
-	// seconds of its clock: where a test makes hours pass, let it be longer.
+	// is sent; 0 and less is for ever. It is 10 s at first. In a bubble of testing/synctest
+	// those are seconds of its clock: where a test makes hours pass, let it be longer.
 	Timeout time.Duration
 
 	// Request is the opening handshake of the client, if the Peer is from a PeerHandler.
@@ -235,8 +235,9 @@ func (p *Peer) Reset() {
 }
 
 // Go runs a script beside the test, which may be about to wait for the other end. The
-// script uses the Peer that it is given. wait waits until it has come to its end. It has to
-// come there before the test ends, or the test fails.
+// script uses the Peer that it is given. wait waits until it has come to its end. When the
+// test ends the connection is closed, and a script that still wants something of it fails
+// the test.
 func (p *Peer) Go(script func(p *Peer)) (wait func()) {
 	actor := *p
 	actor.script = true

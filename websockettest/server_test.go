@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -495,6 +496,17 @@ func TestPeerHandler(t *testing.T) {
 		_, _, err = second.ReadMessage()
 		require.Equal(t, &websocket.CloseError{Code: 1000, Text: "enough"}, err)
 		p.ExpectClose(1000)
+	})
+	t.Run("one by one", func(t *testing.T) {
+		t.Parallel()
+		var h PeerHandler
+		s := NewServer(t, &h)
+		for i := range 200 {
+			s.Dial(t, "/"+strconv.Itoa(i), nil)
+		}
+		for i := range 200 {
+			require.Equal(t, "/"+strconv.Itoa(i), h.Accept(t).Request.URL.Path)
+		}
 	})
 	inBubble(t, "a client that comes later", func(t *testing.T) {
 		var h PeerHandler
