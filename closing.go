@@ -36,14 +36,17 @@ const (
 // An ending is the state of a connection that comes to its end. The Conn's mu guards
 // it.
 type ending struct {
-	cause     error       // why it does, nil while it is only about to
-	dead      error       // why we closed the network connection, or are about to; nil if we did not
-	peerDone  bool        // nothing that the peer says counts any more: the reading side has ended
-	vanished  bool        // and that because the peer ended its side without a close frame
-	closed    bool        // the program has called Close, or a Shutdown of its own has
-	lingering bool        // a lingerer has the network connection, or nobody will
-	drop      *time.Timer // closes the network connection if the closing handshake takes too long
-	dropTime  time.Time   // when drop does
+	cause    error       // why it does, nil while it is only about to
+	dead     error       // why we closed the network connection, or are about to; nil if we did not
+	peers    *CloseError // the peer's close frame, nil before it comes
+	peerDone bool        // nothing that the peer says counts any more: the reading side has ended
+	vanished bool        // and that because the peer ended its side without a close frame
+	closed   bool        // the program has called Close, or a Shutdown of its own has
+
+	closedFirst bool        // we had begun to close when the peer's close frame came
+	lingering   bool        // a lingerer has the network connection, or nobody will
+	drop        *time.Timer // closes the network connection if the closing handshake takes too long
+	dropTime    time.Time   // when drop does
 
 	// settled is closed when it is known what was dropped, nil unless we closed the
 	// connection before the program did.
@@ -59,11 +62,15 @@ func (c *Conn) endLocked() *ending {
 	return c.end
 }
 
-// over notes the first error that a direction can't recover from.
-func (c *Conn) over(cause error) {
+// over notes the first error that a direction can't recover from, and who is behind it.
+func (c *Conn) over(cause error, by Ender) {
 	c.mu.Lock()
 	end := c.endLocked()
 	first := end.cause == nil
+	if by == EndedByPeer && end.closedFirst {
+		by = EndedByUs
+	}
+	peers := end.peers
 	if first {
 		end.cause = cause
 	}
@@ -78,7 +85,7 @@ func (c *Conn) over(cause error) {
 	}
 	c.mu.Unlock()
 	if first {
-		c.tracer().closed(cause)
+		c.tracer().closed(by, peers, cause)
 	}
 	c.idle.stop()
 }
@@ -111,7 +118,7 @@ var errSlow = fmt.Errorf("websocket: peer reads too slowly: %w", ErrWriteQueueFu
 
 // closeSlow drops what is queued and takes leave of a peer that does not read.
 func (c *Conn) closeSlow() {
-	c.over(errSlow)
+	c.over(errSlow, EndedByUs)
 	c.w.discard(errSlow)
 	go func() {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), slowTime, errSlow)
@@ -127,7 +134,11 @@ func (c *Conn) onCloseSent() { c.lingerIfDone() }
 // is still read, but not for long: who is served and cannot be answered, nor told that
 // this is the end, would wait in vain, and a peer that reads nothing has cost enough.
 func (c *Conn) onWriteFailed(err error) {
-	c.over(err)
+	by := EndedByNetwork
+	if c.w.calledOff { // who is here has the turn, and no other may write any more
+		by = EndedByUs
+	}
+	c.over(err, by)
 	patience := min(c.closeTimeout.duration(), closePatience)
 	c.mu.Lock()
 	if c.endLocked().peerDone {
@@ -164,7 +175,7 @@ func (c *Conn) kill(cause error) {
 		end.drop.Stop()
 	}
 	c.mu.Unlock()
-	c.over(cause)
+	c.over(cause, EndedByNetwork)
 	c.keepalive.stop()
 	_ = c.readTurn.end(cause) // it is for the reader to say what stays
 	c.w.stop(cause)
@@ -184,10 +195,19 @@ func (c *Conn) readFailed(err error) error {
 	// "the endpoint SHOULD send a Close frame with an appropriate status code
 	// before proceeding to _Close the WebSocket Connection_" (section 7.1.7)
 	var broken *ProtocolError
+	by := EndedByNetwork
 	if errors.As(err, &broken) {
+		by = EndedByRule
 		c.w.reply(CloseMessage, FormatCloseMessage(broken.Code, cutReason(broken.Reason)))
 	} else if errors.Is(err, ErrReadLimit) {
+		by = EndedByRule
 		c.w.reply(CloseMessage, FormatCloseMessage(CloseMessageTooBig, ""))
+	}
+	switch {
+	case c.r.in.closed:
+		by = EndedByPeer
+	case c.calledOff:
+		by = EndedByUs
 	}
 
 	c.mu.Lock()
@@ -195,7 +215,7 @@ func (c *Conn) readFailed(err error) error {
 	end.peerDone = true
 	end.vanished = IsCloseError(err, CloseAbnormalClosure)
 	c.mu.Unlock()
-	c.over(err)
+	c.over(err, by)
 	if c.w.owing() {
 		c.dropAfter(c.closeTimeout.duration(), err)
 	}
@@ -243,7 +263,7 @@ func (c *Conn) close(told bool) error {
 	}
 	c.mu.Unlock()
 
-	c.over(errClosed)
+	c.over(errClosed, EndedByUs)
 	c.keepalive.stop()
 	_ = c.readTurn.end(errClosed) // as in kill
 	if _, final := c.line.nc.(*exchange); c.w.owing() && !final {
@@ -342,6 +362,7 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool)
 	}
 	switch {
 	case closedByPeer(err):
+		c.over(err, EndedByPeer) // before the reader comes to say it, if it is another
 		return c.close(!loop)
 	case ctx.Err() != nil:
 		drop()
@@ -419,6 +440,13 @@ func (c *Conn) awaitClose(ctx context.Context, discard bool) error {
 			}
 		}
 	})
+}
+
+// closedFirst reports whether we had begun to close when the peer's close frame came.
+func (c *Conn) closedFirst() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end != nil && c.end.closedFirst
 }
 
 // closedByPeer reports whether the peer's close frame came.

@@ -980,3 +980,19 @@ func TestKilledByTwo(t *testing.T) {
 	require.Equal(t, err, context.Cause(c.Context()))
 	require.Equal(t, err, c.WriteMessage(TextMessage, nil))
 }
+
+// A closing handshake in order is the end of the connection, whoever comes first to say so:
+// the reader, who has seen the peer's close frame, or Shutdown, who sees that reading ended.
+func TestShutdownIsTheCause(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		c, peer := scripted(t, overPipe, server, Options{})
+		ctx := c.Context()
+		ended := c.readTurn.end(&CloseError{Code: 3001, Text: "done"}) // the reader has come so far
+		require.Error(t, ended)
+		done := soon(func() error { return c.Shutdown(context.Background(), 3001, "done") })
+		peer.ExpectClose(3001)
+		require.NoError(t, <-done)
+		require.Equal(t, ended, context.Cause(ctx))
+	})
+}

@@ -96,13 +96,13 @@ type Conn struct {
 	agreed *agreed      // by the handshake, nil for nothing
 	limit  atomic.Int64 // of a message, in bytes; 0 is the default, negative is none
 
-	readTurn    turn
-	r           reader         // guarded by readTurn
-	current     *messageReader // guarded by readTurn: the reader of NextReader that may still read
-	closedFirst bool           // guarded by readTurn: we had begun to close when the peer's close frame came
-	leaveSlow   bool           // a broadcast that finds the queue full closes the connection
-	handling    atomic.Bool    // who has the read turn is in a handler of the program
-	started     atomic.Bool    // Start was called
+	readTurn  turn
+	r         reader         // guarded by readTurn
+	current   *messageReader // guarded by readTurn: the reader of NextReader that may still read
+	calledOff bool           // guarded by readTurn: a context, or an error of a handler, has ended the reading
+	leaveSlow bool           // a broadcast that finds the queue full closes the connection
+	handling  atomic.Bool    // who has the read turn is in a handler of the program
+	started   atomic.Bool    // Start was called
 
 	leaving      atomic.Bool  // Shutdown was called
 	leftToReader atomic.Bool  // a Shutdown in such a handler has left the peer's close frame to the reader
@@ -181,16 +181,16 @@ func newConn(line socket, n Negotiated, opts *Options, b bufferOptions) *Conn {
 	c.w.line, c.w.up = &c.line, c
 	c.w.server = n.Server
 	if opts.Trace != nil {
-		c.trace(opts.Trace, n.Buffered)
+		c.trace(opts.Trace)
 	}
 	if n.Subprotocol != "" || n.Compression != nil {
 		c.agree(n, opts)
 	}
+	if opts.Trace != nil {
+		c.tracer().opened(n.Buffered)
+	}
 	if opts.PingInterval > 0 {
 		c.keepAlive(opts)
-	}
-	if opts.Trace != nil && opts.Trace.Opened != nil {
-		opts.Trace.Opened(c)
 	}
 	if opts.Group != nil {
 		opts.Group.Add(c)
@@ -430,12 +430,14 @@ func (c *Conn) judge(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if isTimeout(err) && ctx.Err() != nil {
+	calledOff := isTimeout(err) && ctx.Err() != nil
+	if calledOff {
 		err = context.Cause(ctx)
 	}
 	if c.r.err == nil && c.killed() == nil {
 		return err // nothing was lost, reading may go on
 	}
+	c.calledOff = c.calledOff || calledOff
 	return c.readFailed(err)
 }
 

@@ -116,7 +116,11 @@ func (c *Conn) onPong(p []byte) error {
 }
 
 func (c *Conn) onClose(code int, reason string) error {
-	c.closedFirst = c.leaving.Load() || c.w.closeSent()
+	c.mu.Lock()
+	end := c.endLocked()
+	end.peers = &CloseError{Code: code, Text: reason}
+	end.closedFirst = c.leaving.Load() || c.w.closeSent()
+	c.mu.Unlock()
 	return c.handle(func() error { return c.CloseHandler()(code, reason) })
 }
 
@@ -126,7 +130,11 @@ func (c *Conn) onClose(code int, reason string) error {
 func (c *Conn) handle(handler func() error) error {
 	c.handling.Store(true)
 	defer c.handled()
-	return handler()
+	err := handler()
+	if err != nil {
+		c.calledOff = true
+	}
+	return err
 }
 
 // handled ends what handle, or that of a loop, has begun.
@@ -205,10 +213,10 @@ func (c *Conn) ponged(p []byte) {
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
 	defer func() {
 		if err == nil {
-			c.tracer().answered(rtt)
 			c.mu.Lock()
-			defer c.mu.Unlock()
 			c.extras.rtt = rtt
+			c.mu.Unlock()
+			c.tracer().answered(rtt)
 		}
 	}()
 	id, pong := c.expectPong()
@@ -304,11 +312,11 @@ func (k *keepalive) ping() bool {
 	if t == nil {
 		return k.c.w.probe()
 	}
-	t.probed.Store(uptime())
+	undo := t.pings()
 	if k.c.w.probe() {
 		return true
 	}
-	t.probed.Store(0)
+	undo()
 	return false
 }
 

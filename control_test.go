@@ -406,7 +406,7 @@ func TestPongBeforeTheEnd(t *testing.T) {
 			asked := peer.Receive()
 			// Both are there when Ping looks.
 			c.ponged([]byte(asked.Payload))
-			c.over(errClosed)
+			c.over(errClosed, EndedByUs)
 			require.NoError(t, (<-p).err)
 		}
 	})

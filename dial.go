@@ -137,15 +137,16 @@ func (d *Dialer) DialContext(ctx context.Context, urlStr string, requestHeader h
 	if d == nil {
 		d = DefaultDialer
 	}
-	began := d.Trace.begins()
+	began := d.Trace.clock()
 	ctx, cancel := d.withTimeout(ctx)
 	defer cancel()
-	c, req, resp, err := d.dial(ctx, urlStr, requestHeader)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // whatever it broke on the way
+	var h HandshakeInfo
+	h.Conn, h.Response, h.Err = d.dial(ctx, urlStr, requestHeader, &h)
+	if h.Err != nil && ctx.Err() != nil {
+		h.Err = context.Cause(ctx) // whatever it broke on the way
 	}
-	d.Trace.ends(began, HandshakeInfo{Request: req, Response: resp, Conn: c, Err: err})
-	return c, resp, err
+	d.Trace.report(began, h)
+	return h.Conn, h.Response, h.Err
 }
 
 // NewClient opens a connection to u over netConn, which belongs to it from then on.
@@ -172,39 +173,40 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, timeout)
 }
 
-// dial makes attempts until one does not end in a redirect to follow. It returns the last
-// request, too, nil if there was none.
-func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header) (*Conn, *http.Request, *http.Response, error) {
+// dial makes attempts until one does not end in a redirect to follow. h gets to know what
+// the last one was.
+func (d *Dialer) dial(ctx context.Context, urlStr string, requestHeader http.Header, h *HandshakeInfo) (*Conn, *http.Response, error) {
 	if err := termsOf(d.EnableCompression, d.Compression).check(); err != nil {
-		return nil, nil, nil, fmt.Errorf("websocket: Dialer's %w", err)
+		return nil, nil, fmt.Errorf("websocket: Dialer's %w", err)
 	}
 	u, err := parseTarget(urlStr)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	var via []*http.Request
 	var redirect *http.Response // what led to u, nil at first
 	for {
 		req, err := d.newRequest(ctx, u, requestHeader)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
+		h.Request, h.Fallback = req, nil
 		if redirect != nil {
 			req.Response = redirect
 			switch err := d.CheckRedirect(req, via); {
 			case err == http.ErrUseLastResponse:
-				return nil, req, redirect, ErrBadHandshake
+				return nil, redirect, ErrBadHandshake
 			case err != nil:
-				return nil, req, redirect, err
+				return nil, redirect, err
 			}
 		}
-		c, resp, err := d.attemptAny(ctx, req)
+		c, resp, err := d.attemptAny(ctx, req, h)
 		if err != ErrBadHandshake || d.CheckRedirect == nil || !isRedirect(resp) {
-			return c, req, resp, err
+			return c, resp, err
 		}
 		via, redirect = append(via, req), resp
 		if u, err = redirectTarget(via, resp); err != nil {
-			return nil, req, resp, err
+			return nil, resp, err
 		}
 		if !sameHost(u, req.URL) {
 			requestHeader = withoutCredentials(requestHeader)
@@ -341,8 +343,8 @@ func (d *Dialer) newRequest(ctx context.Context, u *url.URL, fields http.Header)
 }
 
 // attemptAny is attempt over HTTP/2 or HTTP/3 if there is a Transport and the server can do
-// it, and over HTTP/1.1 otherwise.
-func (d *Dialer) attemptAny(ctx context.Context, req *http.Request) (*Conn, *http.Response, error) {
+// it, and over HTTP/1.1 otherwise, which h gets to know of.
+func (d *Dialer) attemptAny(ctx context.Context, req *http.Request, h *HandshakeInfo) (*Conn, *http.Response, error) {
 	if err := checkHeader(req.Header); err != nil {
 		return nil, nil, fmt.Errorf("websocket: %w", err)
 	}
@@ -351,6 +353,7 @@ func (d *Dialer) attemptAny(ctx context.Context, req *http.Request) (*Conn, *htt
 		if !errors.Is(err, errors.ErrUnsupported) || ctx.Err() != nil {
 			return c, resp, err
 		}
+		h.Fallback = err
 	}
 	return d.attempt(ctx, req)
 }

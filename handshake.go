@@ -299,22 +299,26 @@ func isHandshakes(name string) bool {
 	return false
 }
 
+// isOfStream is isHandshakes for an answer whose body is the connection.
+func isOfStream(name string) bool {
+	switch name = http.CanonicalHeaderKey(name); name {
+	case "Content-Encoding", "Trailer":
+		return true
+	}
+	return isHandshakes(name) || strings.HasPrefix(name, http.TrailerPrefix)
+}
+
 // setAnswer is appendAnswer for an extended CONNECT, whose answer net/http writes. Fields
 // that others have left in h go along, but none that would say something of the stream: a
 // 2xx to a CONNECT has no length (RFC 9110, section 9.3.6).
 func setAnswer(h http.Header, subprotocol, extension string, extra http.Header) {
 	for k := range h {
-		switch k {
-		case "Sec-Websocket-Extensions", "Content-Encoding", "Trailer":
+		if k == "Sec-Websocket-Extensions" || isOfStream(k) {
 			delete(h, k)
-		default:
-			if isHandshakes(k) {
-				delete(h, k)
-			}
 		}
 	}
 	for k, vs := range extra {
-		if isHandshakes(k) {
+		if isOfStream(k) {
 			continue
 		}
 		for _, v := range vs {

@@ -494,6 +494,7 @@ func TestSetAnswer(t *testing.T) {
 	h := http.Header{}
 	setAnswer(h, "chat", "permessage-deflate", http.Header{
 		"Set-Cookie": {"a=1", "b=2\r\nX-Split: yes"}, "Connection": {"close"}, "Sec-Websocket-Protocol": {"other"}, "Content-Length": {"5"},
+		"content-encoding": {"gzip"}, "Trailer": {"X-Sum"}, http.TrailerPrefix + "X-Sum": {"5"},
 	})
 	require.Equal(t, http.Header{
 		"Set-Cookie": {"a=1", "b=2  X-Split: yes"}, "Sec-Websocket-Protocol": {"chat"}, "Sec-Websocket-Extensions": {"permessage-deflate"},
@@ -503,7 +504,7 @@ func TestSetAnswer(t *testing.T) {
 	middlewares := http.Header{
 		"Set-Cookie": {"theirs=1"}, "Strict-Transport-Security": {"max-age=1"}, "Vary": {"Origin"},
 		"Upgrade": {"h2c"}, "Connection": {"close"}, "Content-Length": {"5"}, "Transfer-Encoding": {"chunked"}, "Content-Encoding": {"gzip"},
-		"Trailer": {"X-Sum"}, "Sec-Websocket-Accept": {"x"}, "Sec-Websocket-Protocol": {"x"}, "Sec-Websocket-Extensions": {"x"},
+		"Trailer": {"X-Sum"}, http.TrailerPrefix + "X-Sum": {"5"}, "Sec-Websocket-Accept": {"x"}, "Sec-Websocket-Protocol": {"x"}, "Sec-Websocket-Extensions": {"x"},
 	}
 	setAnswer(middlewares, "", "", http.Header{"Set-Cookie": {"ours=1"}})
 	require.Equal(t, http.Header{

@@ -273,6 +273,7 @@ func (w *writer) tryClose(p []byte) error {
 	}
 	w.turn.mu.Unlock()
 	if err == nil {
+		w.closes(p)
 		w.reply(CloseMessage, p)
 	}
 	return err

@@ -213,7 +213,7 @@ func (c *Conn) loopEnd(ctx context.Context, err error, within bool) (result, out
 	switch {
 	case IsCloseError(err, CloseNormalClosure, CloseGoingAway) && !within:
 		return nil, nil
-	case closedByPeer(err) && c.closedFirst, errors.Is(err, errClosed):
+	case closedByPeer(err) && c.closedFirst(), errors.Is(err, errClosed):
 		return nil, nil // the program ended it
 	}
 	return err, told(ctx, err)

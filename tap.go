@@ -13,7 +13,8 @@ import (
 
 // A tap sees what a writer sends. nil is none.
 type tap struct {
-	up tapped
+	up       watch
+	messages bool // it wants to know of messages, too
 
 	// For whoever has the write turn.
 	out   follower
@@ -23,10 +24,12 @@ type tap struct {
 	queue fifo[acceptance] // messages that go out by themselves; guarded by mu
 }
 
-// tapped is told what a tap sees, by whoever has the write turn.
-type tapped interface {
+// A watch is told what a writer sends, by whoever has the write turn, and, by whoever asks,
+// of close frames that it is to send.
+type watch interface {
 	frameWritten(h FrameHeader)
 	messageWritten(m MessageInfo)
+	closes(p []byte)
 }
 
 // now is the time on the clock of uptime if there is anybody to tell it to, and 0 if not.
@@ -42,7 +45,7 @@ func since(at int64) time.Duration { return time.Duration(uptime() - at) }
 // queued is called with a message that goes out by itself, and not before those for which
 // that was said before. It may be nil.
 func (t *tap) queued(m *outgoing) {
-	if t == nil || isControl(m.opcode) {
+	if t == nil || !t.messages || isControl(m.opcode) {
 		return
 	}
 	t.mu.Lock()
@@ -50,9 +53,9 @@ func (t *tap) queued(m *outgoing) {
 	t.queue.put(acceptance{int64(len(m.p)), m.at})
 }
 
-// begins is called by whoever has the turn with a message of its own, whose last bytes go
+// inPerson is called by whoever has the turn with a message of its own, whose last bytes go
 // out next. It may be nil.
-func (t *tap) begins(payload int, at int64) {
+func (t *tap) inPerson(payload int, at int64) {
 	if t != nil {
 		t.begun = acceptance{int64(payload), at}
 	}
@@ -62,10 +65,10 @@ func (t *tap) begins(payload int, at int64) {
 func (t *tap) sent(p []byte) {
 	for len(p) > 0 {
 		e := t.out.next(&p)
-		if e.begins {
+		if e.frame {
 			t.up.frameWritten(t.out.h)
 		}
-		if e.message {
+		if e.message && t.messages {
 			t.up.messageWritten(t.written())
 		}
 	}
@@ -91,6 +94,9 @@ type acceptance struct {
 	at      int64 // since when, on the clock of uptime, which is never 0
 }
 
+// usualQueue is how many items a fifo has room for that is empty, at most.
+const usualQueue = 16
+
 // A fifo keeps what is put into it until it is got, in that order.
 type fifo[T any] struct {
 	items []T
@@ -98,7 +104,7 @@ type fifo[T any] struct {
 }
 
 func (q *fifo[T]) put(v T) {
-	if q.got > 0 && len(q.items) == cap(q.items) {
+	if q.got > len(q.items)/2 && len(q.items) == cap(q.items) {
 		q.items = slices.Delete(q.items, 0, q.got)
 		q.got = 0
 	}
@@ -109,6 +115,9 @@ func (q *fifo[T]) get() T {
 	v := q.items[q.got]
 	if q.got++; q.got == len(q.items) {
 		q.items, q.got = q.items[:0], 0
+		if cap(q.items) > usualQueue { // a connection that waits keeps little
+			q.items = nil
+		}
 	}
 	return v
 }
@@ -124,7 +133,7 @@ type follower struct {
 }
 
 // An event is what a follower has met: the beginning of a frame, the end of a message.
-type event struct{ begins, message bool }
+type event struct{ frame, message bool }
 
 // next goes to the next event in *p, or to its end, and takes away what it has passed.
 func (f *follower) next(p *[]byte) (e event) {

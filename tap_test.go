@@ -28,7 +28,7 @@ func TestFollower(t *testing.T) {
 		for _, p := range pieces {
 			for len(p) > 0 {
 				e := f.next(&p)
-				if e.begins {
+				if e.frame {
 					lines = append(lines, fmt.Sprintf("%d %d", f.h.Opcode, f.h.Length))
 				}
 				if e.message {
@@ -60,23 +60,42 @@ func TestFollower(t *testing.T) {
 	}
 }
 
-// What is put in comes out in that order, whatever the pace, and memory does not grow with what has gone.
+// What is put in comes out in that order, whatever the pace.
 func TestFIFO(t *testing.T) {
 	t.Parallel()
-	var q fifo[int]
-	in, out := 0, 0
-	for round := range 1000 {
-		for range round%7 + 1 {
-			q.put(in)
-			in++
+	for _, lag := range []int{1, 5, 1000} {
+		var q fifo[int]
+		in, out := 0, 0
+		for round := range 20_000 {
+			for range round%7 + 1 {
+				q.put(in)
+				in++
+			}
+			for out < in-round%lag {
+				require.Equal(t, out, q.get())
+				out++
+			}
+			require.LessOrEqual(t, cap(q.items), 4*max(lag, usualQueue)+64, "memory follows what is there, not what has gone")
 		}
-		for out < in-round%5 {
+		for ; out < in; out++ {
 			require.Equal(t, out, q.get())
-			out++
 		}
+		require.LessOrEqual(t, cap(q.items), usualQueue, "an empty one keeps little")
 	}
-	for ; out < in; out++ {
-		require.Equal(t, out, q.get())
+}
+
+// It takes the same for each item, however many there are.
+func BenchmarkFIFO(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var q fifo[arrival]
+			for range n {
+				q.put(arrival{})
+			}
+			for b.Loop() {
+				q.get()
+				q.put(arrival{})
+			}
+		})
 	}
-	require.LessOrEqual(t, cap(q.items), 32)
 }

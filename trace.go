@@ -12,21 +12,27 @@ import (
 // any number of connections, whose goroutines call it concurrently; it must not be
 // changed meanwhile.
 //
-// A hook runs on the goroutine that reads or writes, which waits for it. It may call
-// those methods of the connection that say something of it (Stats, Negotiated,
-// RemoteAddr, Context...), but must not read from it, write to it, or end it.
+// A hook runs where what it tells of happens: on the goroutine that reads, writes, pings
+// or closes, or on a timer of the connection, which wait for it. It may call those methods
+// of the connection that say something of it (Stats, Negotiated, RemoteAddr, Context...),
+// but must not read from it, write to it, or end it.
+//
+// With Handshake, Opened, Pong and Closed alone, messages take no longer. The others are
+// told by following all bytes that come and go; MessageWritten keeps 16 bytes for each
+// message that waits to be sent.
 type Trace struct {
 	// Handshake is called when an opening handshake is over: with each Upgrade,
-	// UpgradeConn and Dial.
+	// UpgradeConn and Dial. The connection has begun by then, and others of its hooks may
+	// have been called.
 	Handshake func(h HandshakeInfo)
 
-	// Opened is called once, when the connection begins: also that of NewConn, and before the
-	// end of a handshake is told. It is the counterpart of Closed.
+	// Opened is called once, before all other hooks of the connection: when it begins, be
+	// it by a handshake or by NewConn. It is the counterpart of Closed.
 	Opened func(c *Conn)
 
 	// FrameRead is called when the header of a frame has come from the network, before
-	// it is judged and perhaps long before the program reads the message. Frames that
-	// came right behind the opening handshake are told of at the first read.
+	// it is judged and perhaps long before the program reads the message. A header whose
+	// length is not in its shortest form, or is beyond 63 bits, is not told.
 	FrameRead func(c *Conn, h FrameHeader)
 
 	// FrameWritten is called when the network connection has taken the header of a frame.
@@ -40,21 +46,24 @@ type Trace struct {
 	// message.
 	MessageWritten func(c *Conn, m MessageInfo)
 
-	// Pong is called when the peer has answered a Ping, or a ping of PingInterval, rtt
-	// after that was sent.
+	// Pong is called when the peer has answered a Ping that still waits for it, or a ping
+	// of PingInterval, rtt after that was sent.
 	Pong func(c *Conn, rtt time.Duration)
 
 	// Closed is called once, when the connection comes to its end: at the first error
-	// that reading or writing cannot recover from, or at Close. A closing handshake may
-	// still be under way then, and frames may follow.
+	// that reading or writing cannot recover from, or at Close. As with Context, a peer's
+	// departure is seen only while somebody reads, or with Options.PingInterval. A closing
+	// handshake may still be under way then, and frames may follow.
 	Closed func(c *Conn, e CloseInfo)
 }
 
-// HandshakeInfo is the outcome of an opening handshake.
+// HandshakeInfo is the outcome of an opening handshake. Mind the Request: it has the
+// cookies and credentials of the client, and is nil if what came, or the URL, was malformed.
 type HandshakeInfo struct {
 	Server   bool           // which end we are
-	Request  *http.Request  // what the client asked for, the last one if there were redirects; nil if it did not come to that
-	Response *http.Response // client: what Dial returns, nil if no answer came
+	Request  *http.Request  // of the client, the last of several redirected ones; nil if it did not come to one
+	Response *http.Response // client: what Dial returns, nil if no answer came. It tells the protocol
+	Fallback error          // client: why it was HTTP/1.1 though there is a Dialer.Transport, nil if it was not
 	Conn     *Conn          // nil if Err is not
 	Err      error          // what Upgrade, UpgradeConn or Dial returns
 	Duration time.Duration  // how long it took us
@@ -77,18 +86,22 @@ type MessageInfo struct {
 
 // CloseInfo is how a connection ended.
 type CloseInfo struct {
-	By     Ender // who has ended it
-	Code   int   // of the close frame that ended it, CloseAbnormalClosure if there was none
+	By Ender // who has ended it
+
+	// Code and Reason are those of that end's close frame, which may still be on its way if
+	// it is ours. Code is CloseAbnormalClosure if there is none.
+	Code   int
 	Reason string
-	Cause  error // what Conn.Context's cause is
+
+	Cause error // what the cause of Conn.Context is, or will be
 }
 
 // Ender is who ends a connection.
 type Ender int
 
 const (
-	EndedByUs      Ender = iota // the program: Close, Shutdown, the end of Serve or of a handler
-	EndedByPeer                 // its close frame
+	EndedByUs      Ender = iota // the program: Close, Shutdown, a close frame, a context, a handler's error
+	EndedByPeer                 // its close frame, which came before one of ours
 	EndedByRule                 // the peer broke one, or sent too much, and we failed the connection
 	EndedByNetwork              // lost, or silent for too long
 )
@@ -154,16 +167,16 @@ func eachInTurn[T any](first, second func(*Conn, T)) func(*Conn, T) {
 	}
 }
 
-// begins is the time if there is a hook for handshakes.
-func (t *Trace) begins() (began time.Time) {
+// clock is the time if there is a hook for handshakes.
+func (t *Trace) clock() (began time.Time) {
 	if t != nil && t.Handshake != nil {
 		began = time.Now()
 	}
 	return began
 }
 
-// ends is called with the outcome of a handshake, and what begins has returned.
-func (t *Trace) ends(began time.Time, h HandshakeInfo) {
+// report tells the outcome of a handshake that began then, by clock.
+func (t *Trace) report(began time.Time, h HandshakeInfo) {
 	if !began.IsZero() {
 		h.Duration = time.Since(began)
 		t.Handshake(h)
@@ -176,73 +189,63 @@ type tracer struct {
 	c *Conn
 
 	// For whoever has the read turn.
-	in    follower
-	early []byte        // came behind the opening handshake and was not told yet
-	here  fifo[arrival] // messages that are here and were not read to their end
-	read  int64         // bytes of payload of those that were
-
-	tap    tap
-	probed atomic.Int64 // when keepalive has sent a ping, on the clock of uptime; 0 for none that is unanswered
+	in      follower
+	here    fifo[arrival] // messages that are here and were not read to their end
+	payload int64         // bytes of those that were
+	tap     tap
+	probed  atomic.Int64               // when keepalive has sent a ping, on the clock of uptime; 0 for none that is unanswered
+	ours    atomic.Pointer[CloseError] // the close frame that the program has asked for, nil for none
 }
 
 // An arrival is a message that has come.
 type arrival struct {
-	MessageInfo
-	at int64 // when, on the clock of uptime
+	wire   int64
+	at     int64 // when, on the clock of uptime
+	frames int32
+	kind   int8
+	packed bool
 }
 
-// trace has c call the hooks of t. buffered came behind the opening handshake.
-func (c *Conn) trace(t *Trace, buffered []byte) {
-	tr := &tracer{Trace: t, c: c, early: append([]byte(nil), buffered...)}
-	tr.tap.up = tr
+// trace has c call the hooks of t.
+func (c *Conn) trace(t *Trace) {
+	tr := &tracer{Trace: t, c: c}
 	config := *c.w.writeConfig
-	config.tap = &tr.tap
+	config.watch = tr
+	if t.FrameWritten != nil || t.MessageWritten != nil {
+		tr.tap.up, tr.tap.messages = tr, t.MessageWritten != nil
+		config.tap = &tr.tap
+	}
 	c.w.writeConfig = &config
-	c.r.traced = true
+	c.r.traced = t.MessageRead != nil
 }
 
 // tracer returns the tracer of c, nil for none. A Conn has no room for it where few have one.
 func (c *Conn) tracer() *tracer {
-	if c.w.tap == nil {
-		return nil
-	}
-	return c.w.tap.up.(*tracer)
+	t, _ := c.w.watch.(*tracer)
+	return t
 }
 
-func (t *tracer) frameWritten(h FrameHeader) {
-	if t.FrameWritten != nil {
-		t.FrameWritten(t.c, h)
+// opened is called when the connection has begun, with what came behind the handshake.
+func (t *tracer) opened(buffered []byte) {
+	if t.Opened != nil {
+		t.Opened(t.c)
 	}
-}
-
-func (t *tracer) messageWritten(m MessageInfo) {
-	if t.MessageWritten != nil {
-		t.MessageWritten(t.c, m)
-	}
+	t.arrived(buffered)
 }
 
 // arrived is called with what has come from the network.
 func (t *tracer) arrived(p []byte) {
-	t.hurryUp()
-	t.follow(p)
-}
-
-// hurryUp tells of what came early.
-func (t *tracer) hurryUp() {
-	if t.early != nil {
-		t.follow(t.early)
-		t.early = nil
+	if t.FrameRead == nil && t.MessageRead == nil {
+		return
 	}
-}
-
-func (t *tracer) follow(p []byte) {
 	for len(p) > 0 {
 		e := t.in.next(&p)
-		if e.begins && t.FrameRead != nil {
+		if e.frame && t.FrameRead != nil {
 			t.FrameRead(t.c, t.in.h)
 		}
 		if e.message && t.MessageRead != nil {
-			t.here.put(arrival{t.in.message, uptime()})
+			m := &t.in.message
+			t.here.put(arrival{wire: m.Wire, at: uptime(), frames: int32(m.Frames), kind: int8(m.Type), packed: m.Compressed})
 		}
 	}
 }
@@ -251,15 +254,36 @@ func (t *tracer) follow(p []byte) {
 // that have been read in all.
 func (c *Conn) onMessage(read int64) {
 	t := c.tracer()
-	t.hurryUp()
-	size := read - t.read
-	t.read = read
-	if t.MessageRead == nil {
-		return
+	a := t.here.get()
+	size := read - t.payload
+	t.payload = read
+	t.MessageRead(c, MessageInfo{
+		Type: int(a.kind), Payload: size, Wire: a.wire, Frames: int(a.frames), Compressed: a.packed, Wait: since(a.at),
+	})
+}
+
+func (t *tracer) frameWritten(h FrameHeader) {
+	if t.FrameWritten != nil {
+		t.FrameWritten(t.c, h)
 	}
-	m := t.here.get()
-	m.Payload, m.Wait = size, since(m.at)
-	t.MessageRead(c, m.MessageInfo)
+}
+
+func (t *tracer) messageWritten(m MessageInfo) { t.MessageWritten(t.c, m) }
+
+// closes is called with the payload of a close frame that the program wants to send.
+func (t *tracer) closes(p []byte) {
+	if code, reason, err := parseClosePayload(p); err == nil {
+		t.ours.CompareAndSwap(nil, &CloseError{Code: code, Text: reason})
+	}
+}
+
+// pings is called before keepalive sends a ping. It returns what takes that back.
+func (t *tracer) pings() (undo func()) {
+	now := uptime()
+	if !t.probed.CompareAndSwap(0, now) { // the peer may answer the first of several
+		return func() {}
+	}
+	return func() { t.probed.CompareAndSwap(now, 0) }
 }
 
 // ponged is called with the payload of a pong: one of keepalive's is empty. It may be nil.
@@ -279,30 +303,29 @@ func (t *tracer) answered(rtt time.Duration) {
 	}
 }
 
-// closed is called when the connection comes to its end. It may be nil.
-func (t *tracer) closed(cause error) {
+// closed is called when the connection comes to its end, with the peer's close frame if that
+// came. It may be nil.
+func (t *tracer) closed(by Ender, peers *CloseError, cause error) {
 	if t == nil || t.Closed == nil {
 		return
 	}
-	e := CloseInfo{Code: CloseAbnormalClosure, Cause: cause}
-	var (
-		closing *CloseError
-		broken  *ProtocolError
-	)
+	ours := t.ours.Load()
+	if by == EndedByNetwork && (ours != nil || t.c.leaving.Load()) {
+		by = EndedByUs // the peer has not played its part
+	}
+	e := CloseInfo{By: by, Code: CloseAbnormalClosure, Cause: cause}
+	var broken *ProtocolError
 	switch {
-	case errors.As(cause, &closing) && closing.Code != CloseAbnormalClosure:
-		e.By, e.Code, e.Reason = EndedByPeer, closing.Code, closing.Text
-		if t.c.closedFirst { // who is here has the read turn
-			e.By = EndedByUs
-		}
-	case errors.As(cause, &broken):
-		e.By, e.Code, e.Reason = EndedByRule, broken.Code, broken.Reason
-	case errors.Is(cause, ErrReadLimit):
-		e.By, e.Code = EndedByRule, CloseMessageTooBig
-	case errors.Is(cause, errClosed), errors.Is(cause, errSlow):
-		e.By = EndedByUs
-	default:
-		e.By = EndedByNetwork
+	case by == EndedByPeer:
+		e.Code, e.Reason = peers.Code, peers.Text
+	case by == EndedByUs && ours != nil:
+		e.Code, e.Reason = ours.Code, ours.Text
+	case by == EndedByUs && errors.Is(cause, errSlow):
+		e.Code = CloseTryAgainLater
+	case by == EndedByRule && errors.As(cause, &broken):
+		e.Code, e.Reason = broken.Code, broken.Reason
+	case by == EndedByRule:
+		e.Code = CloseMessageTooBig
 	}
 	t.Closed(t.c, e)
 }

@@ -353,34 +353,108 @@ func TestTraceWait(t *testing.T) {
 		peer.Expect(text("three"), text("four"))
 		synctest.Wait()
 		require.Equal(t, []time.Duration{2 * time.Second, time.Second}, waits)
+
+		// Whatever the way.
+		pm, err := NewPreparedMessage(TextMessage, []byte("prepared"))
+		require.NoError(t, err)
+		for name, write := range map[string]func() error{
+			"small":     func() error { return c.WriteMessage(TextMessage, []byte("small")) },
+			"large":     func() error { return c.WriteMessage(TextMessage, make([]byte, 100_000)) },
+			"context":   func() error { return c.WriteMessageContext(t.Context(), TextMessage, []byte("context")) },
+			"prepared":  func() error { return c.WritePreparedMessage(pm) },
+			"broadcast": func() error { return c.TryWritePreparedMessage(pm) },
+			"stream": func() error {
+				w, err := c.NextWriter(TextMessage)
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(w, "stream")
+				return errors.Join(err, w.Close())
+			},
+		} {
+			waits = nil
+			require.NoError(t, c.TryWriteMessage(PingMessage, nil)) // which is in the way, and no message
+			written := soon(write)
+			time.Sleep(4 * time.Second)
+			peer.Expect(ping(""))
+			peer.Receive()
+			require.NoError(t, <-written)
+			synctest.Wait()
+			require.Equal(t, []time.Duration{4 * time.Second}, waits, name)
+		}
 	})
 }
 
-// What comes right behind the opening handshake is told at the first read.
+// What comes right behind the opening handshake is told when the connection begins.
 func TestTraceEarlyBytes(t *testing.T) {
 	t.Parallel()
-	_, serverEnd := wstest.Pipe(t)
-	var l hookLog
-	early := append(text("Hello").Masked(), ping("").Masked()...)
-	c := NewConn(serverEnd, Negotiated{Server: true, Buffered: early}, Options{Trace: l.trace()})
-	clear(early)
-	require.Equal(t, []string{"opened"}, l.take())
-	requireMessage(t, TextMessage, "Hello", <-reading(c))
-	require.Equal(t, []string{
-		"< fin=true rsv1=false opcode=1 masked=true length=5",
-		"< fin=true rsv1=false opcode=9 masked=true length=0",
-		"read type 1: 5 bytes, 11 on the wire in 1",
-	}, l.take())
-	require.NoError(t, c.Close())
+	synctest.Test(t, func(t *testing.T) {
+		client, serverEnd := wstest.Pipe(t)
+		var l hookLog
+		var wait time.Duration
+		trace := l.trace()
+		told := trace.MessageRead
+		trace.MessageRead = func(c *Conn, m MessageInfo) {
+			wait = m.Wait
+			told(c, m)
+		}
+		half := wstest.Frame{Opcode: wstest.Text, Payload: "halves"}.Masked()
+		early := slices.Concat(text("Hello").Masked(), ping("").Masked(), half[:3])
+		c := NewConn(serverEnd, Negotiated{Server: true, Buffered: early}, Options{Trace: trace})
+		clear(early)
+		require.Equal(t, []string{
+			"opened",
+			"< fin=true rsv1=false opcode=1 masked=true length=5",
+			"< fin=true rsv1=false opcode=9 masked=true length=0",
+		}, l.take())
+		time.Sleep(time.Second)
+		requireMessage(t, TextMessage, "Hello", <-reading(c))
+		require.Equal(t, []string{"read type 1: 5 bytes, 11 on the wire in 1"}, l.take())
+		require.Equal(t, time.Second, wait)
+		got := reading(c)
+		_, err := io.CopyN(io.Discard, client, 2) // the pong
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = client.Write(half[3:])
+		require.NoError(t, err)
+		requireMessage(t, TextMessage, "halves", <-got)
+		require.Equal(t, []string{
+			"> fin=true rsv1=false opcode=10 masked=false length=0",
+			"< fin=true rsv1=false opcode=1 masked=true length=6",
+			"read type 1: 6 bytes, 12 on the wire in 1",
+		}, l.take())
+		require.NoError(t, c.Close())
+	})
+}
+
+// Whoever wants to know little pays little: the shortest way of a message stays open, and
+// the reader tells nothing.
+func TestTraceOfLittle(t *testing.T) {
+	t.Parallel()
+	c, _ := scripted(t, overTCP, true, Options{Trace: &Trace{Opened: func(*Conn) {}, Pong: func(*Conn, time.Duration) {}, Closed: func(*Conn, CloseInfo) {}}})
+	require.Nil(t, c.w.tap)
+	require.False(t, c.r.traced)
+	require.Zero(t, c.w.tap.now())
+	reads, _ := scripted(t, overTCP, true, Options{Trace: &Trace{FrameRead: func(*Conn, FrameHeader) {}}})
+	require.Nil(t, reads.w.tap)
+	require.False(t, reads.r.traced)
+	writes, _ := scripted(t, overTCP, true, Options{Trace: &Trace{FrameWritten: func(*Conn, FrameHeader) {}}})
+	require.NoError(t, writes.TryWriteMessage(TextMessage, nil))
+	require.Empty(t, writes.w.tap.queue.items)
 }
 
 func TestTracePong(t *testing.T) {
 	t.Parallel()
 	inBubbles(t, func(t *testing.T, server bool) {
 		var rtts []time.Duration
+		var told time.Duration // what Stats say then
 		c, peer := scripted(t, overPipe, server, Options{
 			PingInterval: 5 * time.Second,
-			Trace:        &Trace{Pong: func(c *Conn, rtt time.Duration) { rtts = append(rtts, rtt) }},
+			PingTimeout:  time.Hour,
+			Trace: &Trace{Pong: func(c *Conn, rtt time.Duration) {
+				rtts = append(rtts, rtt)
+				told = c.Stats().RTT
+			}},
 		})
 		got := reading(c)
 		pinged := soon(func() error { _, err := c.Ping(context.Background()); return err })
@@ -390,12 +464,40 @@ func TestTracePong(t *testing.T) {
 		require.NoError(t, <-pinged)
 		require.Equal(t, []time.Duration{time.Second}, rtts)
 
+		require.Equal(t, time.Second, told)
+
 		peer.Send(pong("")) // nobody has asked
 		peer.Expect(ping(""))
 		time.Sleep(2 * time.Second)
+		peer.Send(pong("not to that one"))
+		synctest.Wait()
+		require.Len(t, rtts, 1)
 		peer.Send(pong(""))
 		synctest.Wait()
 		require.Equal(t, []time.Duration{time.Second, 2 * time.Second}, rtts)
+
+		// While the program is busy pings go on, and the peer may answer the first.
+		peer.Send(text("work"))
+		<-got
+		peer.Expect(ping(""))
+		time.Sleep(time.Second)
+		peer.Expect(ping(""))
+		answered := soon(func() error { peer.Send(pong("")); return nil })
+		got = reading(c)
+		<-answered
+		synctest.Wait()
+		require.Equal(t, []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}, rtts)
+
+		// One that can't be sent, for somebody is writing, does not count.
+		ctx, cancel := context.WithCancel(context.Background())
+		written := soon(func() error { return c.WriteMessageContext(ctx, BinaryMessage, make([]byte, 1<<20)) })
+		time.Sleep(6 * time.Second)
+		answered = soon(func() error { peer.Send(pong("")); return nil })
+		<-answered
+		synctest.Wait()
+		require.Len(t, rtts, 3)
+		cancel()
+		<-written
 		require.NoError(t, c.Close())
 		<-got
 	})
@@ -403,7 +505,7 @@ func TestTracePong(t *testing.T) {
 
 func TestTraceClosed(t *testing.T) {
 	t.Parallel()
-	limited := Options{ReadLimit: 10, PingInterval: 5 * time.Second}
+	large := make([]byte, 1<<20) // no peer takes it
 	for name, tc := range map[string]struct {
 		end  func(c *Conn, peer *wstest.Peer)
 		want CloseInfo // but for the cause
@@ -416,15 +518,82 @@ func TestTraceClosed(t *testing.T) {
 			peer.Send(wstest.Frame{Opcode: wstest.Close})
 			peer.Receive()
 		}, CloseInfo{EndedByPeer, CloseNoStatusReceived, "", nil}},
+		"the peer, and then we": {func(c *Conn, peer *wstest.Peer) {
+			peer.Send(wstest.CloseFrame(3001, "done"))
+			peer.ExpectClose(3001)
+			_ = c.Shutdown(context.Background(), 3002, "")
+		}, CloseInfo{EndedByPeer, 3001, "done", nil}},
+		"the peer, whose close frame a handler does not like": {func(c *Conn, peer *wstest.Peer) {
+			c.SetCloseHandler(func(int, string) error { return errors.New("not now") })
+			peer.Send(wstest.CloseFrame(3001, "done"))
+		}, CloseInfo{EndedByPeer, 3001, "done", nil}},
 		"Shutdown": {func(c *Conn, peer *wstest.Peer) {
 			done := soon(func() error { return c.Shutdown(context.Background(), 3002, "enough") })
 			peer.ExpectClose(3002)
-			peer.Send(wstest.CloseFrame(3002, "enough"))
+			peer.Send(wstest.CloseFrame(1000, "as you like"))
 			<-done
 		}, CloseInfo{EndedByUs, 3002, "enough", nil}},
+		"Shutdown, unanswered": {func(c *Conn, peer *wstest.Peer) {
+			done := soon(func() error { return c.Shutdown(context.Background(), 3002, "enough") })
+			peer.ExpectClose(3002)
+			<-done
+		}, CloseInfo{EndedByUs, 3002, "enough", nil}},
+		"Shutdown, and the peer hangs up": {func(c *Conn, peer *wstest.Peer) {
+			done := soon(func() error { return c.Shutdown(context.Background(), 3002, "enough") })
+			peer.ExpectClose(3002)
+			_ = peer.Close()
+			<-done
+		}, CloseInfo{EndedByUs, 3002, "enough", nil}},
+		"a close frame, and Close": {func(c *Conn, peer *wstest.Peer) {
+			done := soon(func() error { return c.WriteControl(CloseMessage, FormatCloseMessage(3005, "bye"), time.Time{}) })
+			peer.ExpectClose(3005)
+			<-done
+			_ = c.Close()
+		}, CloseInfo{EndedByUs, 3005, "bye", nil}},
+		"a close frame by NextWriter": {func(c *Conn, peer *wstest.Peer) {
+			done := soon(func() error {
+				w, err := c.NextWriter(CloseMessage)
+				if err == nil {
+					_, err = w.Write(FormatCloseMessage(3006, ""))
+				}
+				return errors.Join(err, w.Close())
+			})
+			peer.ExpectClose(3006)
+			<-done
+			_ = c.Close()
+		}, CloseInfo{EndedByUs, 3006, "", nil}},
+		"a close frame that is queued": {func(c *Conn, peer *wstest.Peer) {
+			_ = c.TryWriteMessage(CloseMessage, FormatCloseMessage(3007, ""))
+			_ = c.Close()
+		}, CloseInfo{EndedByUs, 3007, "", nil}},
 		"Close": {func(c *Conn, peer *wstest.Peer) {
 			_ = c.Close()
 		}, CloseInfo{EndedByUs, CloseAbnormalClosure, "", nil}},
+		"a handler's error": {func(c *Conn, peer *wstest.Peer) {
+			c.SetPingHandler(func(string) error { return &ProtocolError{Code: 3008} })
+			peer.Send(ping(""))
+			peer.ExpectClose(3008)
+		}, CloseInfo{EndedByUs, CloseAbnormalClosure, "", nil}},
+		"a context, while a write is blocked": {func(c *Conn, peer *wstest.Peer) {
+			ctx, cancel := context.WithCancelCause(context.Background())
+			done := soon(func() error { return c.WriteMessageContext(ctx, BinaryMessage, large) })
+			time.Sleep(time.Second)
+			cancel(&CloseError{3009, "of another connection"})
+			<-done
+		}, CloseInfo{EndedByUs, CloseAbnormalClosure, "", nil}},
+		"a write deadline": {func(c *Conn, peer *wstest.Peer) {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+			_ = c.WriteMessage(BinaryMessage, large)
+		}, CloseInfo{EndedByNetwork, CloseAbnormalClosure, "", nil}},
+		"a slow consumer": {func(c *Conn, peer *wstest.Peer) {
+			var g Group
+			g.Add(c)
+			pm, err := NewPreparedMessage(BinaryMessage, large[:1000])
+			require.NoError(t, err)
+			g.Broadcast(pm) // under way
+			g.Broadcast(pm)
+			time.Sleep(2 * time.Second)
+		}, CloseInfo{EndedByUs, CloseTryAgainLater, "", nil}},
 		"a broken rule": {func(c *Conn, peer *wstest.Peer) {
 			peer.Send(wstest.Frame{Opcode: 3})
 			peer.ExpectClose(1002)
@@ -444,17 +613,21 @@ func TestTraceClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, func(t *testing.T, server bool) {
 				var ends []CloseInfo
-				opts := limited
-				opts.Trace = &Trace{Closed: func(c *Conn, e CloseInfo) {
-					_ = c.Stats() // which is allowed
-					ends = append(ends, e)
-				}}
-				c, peer := scripted(t, overPipe, server, opts)
+				c, peer := scripted(t, overPipe, server, Options{
+					ReadLimit: 10, PingInterval: 5 * time.Second, WriteQueue: 1500, SlowConsumer: CloseSlow,
+					Trace: &Trace{Closed: func(c *Conn, e CloseInfo) {
+						_ = c.Stats() // which is allowed
+						ends = append(ends, e)
+					}},
+				})
 				ctx := c.Context()
 				got := reading(c)
 				tc.end(c, peer)
-				<-got
+				if name != "a write deadline" { // after which reading goes on for a second
+					synctest.Wait()
+				}
 				_ = c.Close()
+				<-got
 				_, _, _ = c.ReadMessage()
 				synctest.Wait()
 				require.Len(t, ends, 1)
@@ -463,6 +636,50 @@ func TestTraceClosed(t *testing.T) {
 				require.Equal(t, tc.want, ends[0])
 			})
 		})
+	}
+	// A read within a message is called off.
+	inBubbles(t, func(t *testing.T, server bool) {
+		var ends []CloseInfo
+		c, peer := scripted(t, overPipe, server, Options{Trace: &Trace{Closed: func(c *Conn, e CloseInfo) { ends = append(ends, e) }}})
+		ctx, cancel := context.WithCancel(context.Background())
+		got := readingContext(ctx, c)
+		peer.Send(wstest.Frame{Opcode: wstest.Text, Payload: "ab", More: true})
+		synctest.Wait()
+		cancel()
+		require.ErrorIs(t, (<-got).err, context.Canceled)
+		require.Equal(t, []CloseInfo{{By: EndedByUs, Code: CloseAbnormalClosure, Cause: context.Canceled}}, withoutWrapping(ends))
+	})
+}
+
+// withoutWrapping has causes as they are at the bottom.
+func withoutWrapping(ends []CloseInfo) []CloseInfo {
+	for i := range ends {
+		for inner := errors.Unwrap(ends[i].Cause); inner != nil; inner = errors.Unwrap(inner) {
+			ends[i].Cause = inner
+		}
+	}
+	return ends
+}
+
+// A write that ends by the fault of another connection, and the peer's close frame at the
+// same time.
+func TestTraceClosedRace(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		c, peer := scripted(t, overPipe, true, Options{Trace: &Trace{Closed: func(c *Conn, e CloseInfo) {
+			if e.By == EndedByPeer && e.Code != 3001 || e.By == EndedByUs && e.Code != CloseAbnormalClosure {
+				t.Errorf("by %v with %d", e.By, e.Code)
+			}
+		}}})
+		ctx, cancel := context.WithCancelCause(context.Background())
+		got := reading(c)
+		written := soon(func() error { return c.WriteMessageContext(ctx, TextMessage, make([]byte, 1<<20)) })
+		go cancel(&CloseError{Code: 3009})
+		go peer.Write(peer.Encode(wstest.CloseFrame(3001, "x")))
+		<-written
+		peer.Close()
+		c.Close()
+		<-got
 	}
 }
 
@@ -524,13 +741,23 @@ func TestTraceHandshake(t *testing.T) {
 		require.Error(t, err)
 		require.Equal(t, []string{fmt.Sprintf("handshake server=false request=false response=false conn=false err=%v", err)}, ours.take())
 	}
+	falls := *d
+	falls.Transport = roundTripFunc(func(*http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("another day: %w", errors.ErrUnsupported)
+	})
+	falls.Trace = &Trace{Handshake: func(h HandshakeInfo) { ours.add("%v", h.Fallback) }}
+	c, _, err = falls.Dial(url+"/ws", nil)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	theirs.await(t, 2)
+	require.Equal(t, []string{"websocket: another day: unsupported operation"}, ours.take())
+
 	broken := *d
 	broken.NetDial = func(network, addr string) (net.Conn, error) { return nil, errors.New("no network") }
 	_, _, err = broken.Dial(url, nil)
 	require.Equal(t, []string{fmt.Sprintf("handshake server=false request=true response=false conn=false err=%v", err)}, ours.take())
 
 	// Without net/http.
-	theirs.await(t, 1) // of the redirect
 	for _, request := range []string{plainRequest, "GET / HTTP/1.1\r\nHost: server.example\r\n\r\n", "nonsense\r\n\r\n"} {
 		client, server := wstest.Pipe(t)
 		go io.WriteString(client, request)

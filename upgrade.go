@@ -105,13 +105,13 @@ type Upgrader struct {
 // method (see http.ResponseController). Over HTTP/1.1 the request's context ends when the
 // HTTP handler returns, and the connection lives on.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, responseHeader http.Header) (*Conn, error) {
-	began := u.Trace.begins()
+	began := u.Trace.clock()
 	c, err := u.upgrade(w, r, responseHeader)
 	if f, ok := errors.AsType[*refusal](err); ok {
 		u.reply(w, r, f)
 		err = f.reason
 	}
-	u.Trace.ends(began, HandshakeInfo{Server: true, Request: r, Conn: c, Err: err})
+	u.Trace.report(began, HandshakeInfo{Server: true, Request: r, Conn: c, Err: err})
 	return c, err
 }
 
@@ -169,14 +169,14 @@ func (u *Upgrader) Handler(serve func(c *Conn, r *http.Request) error) http.Hand
 // flawless HTTP/1.1: what lenient servers let pass is how requests are smuggled.
 // Its RemoteAddr is set, and its TLS if nc is a *tls.Conn.
 func (u *Upgrader) UpgradeConn(nc net.Conn) (*Conn, *http.Request, error) {
-	began := u.Trace.begins()
+	began := u.Trace.clock()
 	line := newSocket(nc)
 	n, r, err := u.receive(line)
 	var c *Conn
 	if err == nil {
 		c = u.newConn(line, n)
 	}
-	u.Trace.ends(began, HandshakeInfo{Server: true, Request: r, Conn: c, Err: err})
+	u.Trace.report(began, HandshakeInfo{Server: true, Request: r, Conn: c, Err: err})
 	return c, r, err
 }
 

@@ -45,8 +45,9 @@ type writer struct {
 
 	turn turn
 	// The turn's mutex guards these.
-	out  outbound
-	said bool // our close frame was sent
+	out       outbound
+	said      bool // our close frame was sent
+	calledOff bool // a context has ended a write; written by who has the turn
 	pending
 	deadline moment         // what the program set, zero for none
 	armed    moment         // the deadline that nc has
@@ -67,6 +68,7 @@ type writeConfig struct {
 	pool    BufferPool    // where a messageWriter borrows its buffer, nil is a pool of our own
 	timeout time.Duration // longest that a message may take, 0 is for ever
 	tap     *tap          // sees what is sent, nil for none
+	watch   watch         // of the connection, nil for none
 }
 
 // usualWrites is what most programs want, which connections share.
@@ -387,7 +389,8 @@ func (w *writer) waitLocked(ctx context.Context, me *waiter, deadline time.Time)
 // sent it meanwhile. The caller has the mutex, which it gives up.
 func (w *writer) awaitTurnLocked(ctx context.Context, m outgoing, deadline time.Time) (sent bool, err error) {
 	me := &waiter{want: begin}
-	if len(m.p) < smallMessage && w.tap == nil { // which loses count of those that are sent in another order than they are encoded in
+	// A tap would lose count: such messages are encoded later than what stands behind them.
+	if len(m.p) < smallMessage && w.tap == nil {
 		me.message = &m
 	}
 	err = w.waitLocked(ctx, me, deadline)
@@ -438,7 +441,7 @@ func (w *writer) writeUntil(ctx context.Context, b []byte) error {
 // caller has the turn.
 func (w *writer) writeMessage(m *outgoing) error {
 	h := FrameHeader{Fin: true, Opcode: m.opcode, Length: int64(len(m.p))}
-	w.tap.begins(len(m.p), m.at)
+	w.tap.inPerson(len(m.p), m.at)
 	if m.plain != nil {
 		w.turn.mu.Lock()
 		e := w.encodingLocked(m)
@@ -474,9 +477,19 @@ func (w *writer) encoded(m *outgoing) {
 // control sends a control frame. It waits for its turn, but not for the end of
 // a message that is open. What waits without anybody goes before it.
 func (w *writer) control(ctx context.Context, opcode int, p []byte, deadline time.Time) error {
+	if opcode == CloseMessage {
+		w.closes(p)
+	}
 	return w.withTurn(ctx, flight{opcode: opcode, deadline: deadline}, func() error {
 		return w.writeFrame(FrameHeader{Fin: true, Opcode: opcode, Length: int64(len(p))}, p)
 	})
+}
+
+// closes lets the watch know that the program wants to send a close frame.
+func (w *writer) closes(p []byte) {
+	if w.watch != nil {
+		w.watch.closes(p)
+	}
 }
 
 // A flight is a frame that somebody sends in person.
@@ -599,6 +612,7 @@ func (w *writer) interruptible(ctx context.Context, write func() error) error {
 	if !stop() {
 		<-interrupted
 		if err != nil {
+			w.calledOff = true
 			err = context.Cause(ctx)
 		}
 	}
@@ -1026,6 +1040,9 @@ func (mw *messageWriter) room() ([]byte, error) {
 // flush sends the payload gathered so far as the next frame of the message.
 func (mw *messageWriter) flush(fin bool) error {
 	b := mw.buf.b[:maxHeader+mw.n]
+	if mw.opcode == CloseMessage {
+		mw.w.closes(b[maxHeader:])
+	}
 	err := mw.send(fin, mw.n, func(h FrameHeader) error {
 		switch {
 		case mw.compress:
@@ -1114,7 +1131,7 @@ func (mw *messageWriter) send(fin bool, n int, write func(FrameHeader) error) er
 	at := w.tap.now()
 	err := w.withTurn(context.Background(), flight{opcode: opcode, deadline: w.until(), more: !fin}, func() error {
 		if fin && !isControl(opcode) {
-			w.tap.begins(mw.total+n, at)
+			w.tap.inPerson(mw.total+n, at)
 		}
 		return write(FrameHeader{Fin: fin, Opcode: opcode})
 	})

@@ -51,14 +51,14 @@ func (w *watch) end() {
 	}
 }
 
-// Shared returns what the first call for s has made. Its drain is called when s shuts down,
+// Shared returns what begin has returned at the first call for s. Its drain is called when s shuts down,
 // or at once if it has.
-func Shared[T any](s *http.Server, make func() (value T, drain func())) T {
+func Shared[T any](s *http.Server, begin func() (value T, drain func())) T {
 	w := of(s)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.value == nil {
-		w.value, w.drain = make()
+		w.value, w.drain = begin()
 		if w.down {
 			go w.drain()
 		}
