@@ -169,13 +169,21 @@
 // Stats tells what a connection has carried, and Context's cause why it ended. A Trace
 // in Options is told while it happens: opening handshakes, frames, messages with their
 // sizes before and after compression and their time in a queue, round trips, and who
-// ended the connection. It has no message's contents to leak into a log.
+// ended the connection, and it tells nothing of what messages say. But mind what else goes
+// into a log: a handshake's Request has cookies, credentials and the URL, and the reason of
+// a close frame is the peer's text.
 //
 //	upgrader := websocket.Upgrader{Options: websocket.Options{Trace: &websocket.Trace{
 //		Closed: func(c *websocket.Conn, e websocket.CloseInfo) {
 //			slog.Info("closed", "peer", c.RemoteAddr(), "by", e.By, "code", e.Code, "cause", e.Cause)
 //		},
 //	}}}
+//
+// # Testing
+//
+// The package websockettest beside this one helps to test programs: a server for a handler,
+// connected pairs in memory that work within testing/synctest, scripted peers that send
+// frames right or wrong, and network connections that fail at a byte.
 //
 // # Origins
 //

@@ -586,13 +586,17 @@ func ExampleTrace() {
 	}))
 	trace := &websocket.Trace{
 		Handshake: func(h websocket.HandshakeInfo) {
-			logger.Info("handshake", "path", h.Request.URL.Path, "err", h.Err)
+			path := ""
+			if h.Request != nil { // it is nil if what came was malformed
+				path = h.Request.URL.Path
+			}
+			logger.Info("handshake", "path", path, "err", h.Err)
 		},
 		MessageRead: func(c *websocket.Conn, m websocket.MessageInfo) {
-			logger.Info("read", "bytes", m.Payload, "wire", m.Wire, "compressed", m.Compressed)
+			logger.Info("read", "bytes", m.Payload, "compressed", m.Compressed, "smaller", m.Wire < m.Payload)
 		},
 		MessageWritten: func(c *websocket.Conn, m websocket.MessageInfo) {
-			logger.Info("written", "bytes", m.Payload, "wire", m.Wire, "compressed", m.Compressed)
+			logger.Info("written", "bytes", m.Payload, "compressed", m.Compressed, "smaller", m.Wire < m.Payload)
 		},
 		Closed: func(c *websocket.Conn, e websocket.CloseInfo) {
 			logger.Info("closed", "by", e.By, "code", e.Code, "reason", e.Reason)
@@ -607,18 +611,22 @@ func ExampleTrace() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := c.WriteMessage(websocket.TextMessage, []byte("Hello")); err != nil {
-		log.Fatal(err)
-	}
-	if _, _, err := c.ReadMessage(); err != nil {
-		log.Fatal(err)
+	for _, message := range []string{"Hello", strings.Repeat("Hello, again. ", 100)} {
+		if err := c.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			log.Fatal(err)
+		}
+		if _, _, err := c.ReadMessage(); err != nil {
+			log.Fatal(err)
+		}
 	}
 	if err := c.Shutdown(context.Background(), websocket.CloseNormalClosure, "done"); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
 	// level=INFO msg=handshake path=/ws err=<nil>
-	// level=INFO msg=read bytes=5 wire=11 compressed=false
-	// level=INFO msg=written bytes=5 wire=7 compressed=false
+	// level=INFO msg=read bytes=5 compressed=false smaller=false
+	// level=INFO msg=written bytes=5 compressed=false smaller=false
+	// level=INFO msg=read bytes=1400 compressed=true smaller=true
+	// level=INFO msg=written bytes=1400 compressed=true smaller=true
 	// level=INFO msg=closed by=peer code=1000 reason=done
 }

@@ -190,7 +190,7 @@ func (t *Transport) dialTLS(ctx context.Context, network, addr string, _ *tls.Co
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("http2: TLS handshake: %w", err)
 	}
 	if tc.ConnectionState().NegotiatedProtocol != http2.NextProtoTLS {
 		tc.Close()

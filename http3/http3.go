@@ -34,7 +34,9 @@
 //
 // # Clients
 //
-//	dialer := websocket.Dialer{Transport: new(http3.Transport)}
+//	transport := new(http3.Transport)
+//	defer transport.Close() // or servers take notice of our end much later
+//	dialer := websocket.Dialer{Transport: transport}
 //
 // Where the server does not do it, or UDP does not get through, the Dialer goes on with
 // HTTP/1.1. To try HTTP/2 before that takes a second Dialer: see the example.
@@ -83,6 +85,9 @@ const (
 //	err := errors.Join(hs.Shutdown(ctx), s.Shutdown(ctx))
 //
 // Without that, and when s is closed by its Close, WebSockets end without a close frame.
+// s.Shutdown waits for clients to close their connections, too: for one that has gone without
+// a word, as a process does that is killed, until QUIC's idle timeout. So expect ctx to end,
+// and call s.Close then.
 //
 // Of s.QUICConfig, which it clones, it sets what is zero: MaxIncomingStreams to 1000, and
 // receive windows of 64 to 512 KiB for each stream and of 4 MiB or more for each

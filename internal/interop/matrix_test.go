@@ -87,7 +87,9 @@ Made ` + made + `.
 ## Peers
 
 Both ends go through these cases, each on a connection of its own: ` + strings.Join(slices.Sorted(maps.Keys(allWell)), ", ") + `.
-What a client answers in server close is the close answer. Messages in fragments, and that answer, are seen on the wire.
+What a client answers in server close is the close answer; in kill the server drops the connection without a word,
+which the client has to see as 1006; many are 100 messages sent without waiting. Messages in fragments, and the close
+answer, are seen on the wire.
 Our server goes through them with each of its ways to read and write messages, and with
 those peers that offer permessage-deflate also compressed, by Serve and by streams. "All" is what our own two ends do; where a peer
 does otherwise, it is told [below](#differences).
