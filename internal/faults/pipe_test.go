@@ -68,16 +68,18 @@ func TestPipeEnds(t *testing.T) {
 func TestPipeOf(t *testing.T) {
 	t.Parallel()
 	here, there := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 2}
-	a, b := PipeOf(1, here, there)
-	require.Equal(t, []net.Addr{here, there, there, here}, []net.Addr{a.LocalAddr(), a.RemoteAddr(), b.LocalAddr(), b.RemoteAddr()})
-	require.NoError(t, a.SetWriteDeadline(time.Now().Add(time.Millisecond)))
-	n, err := a.Write([]byte("two"))
-	require.Equal(t, 1, n, "there is no room for more")
-	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	require.NoError(t, b.Close())
-	require.NoError(t, a.SetWriteDeadline(time.Time{}))
-	_, err = a.Write([]byte("x"))
-	require.EqualError(t, err, "write tcp 192.0.2.1:1->192.0.2.2:2: write: broken pipe")
+	synctest.Test(t, func(t *testing.T) {
+		a, b := PipeOf(1, here, there)
+		require.Equal(t, []net.Addr{here, there, there, here}, []net.Addr{a.LocalAddr(), a.RemoteAddr(), b.LocalAddr(), b.RemoteAddr()})
+		require.NoError(t, a.SetWriteDeadline(time.Now().Add(time.Millisecond)))
+		n, err := a.Write([]byte("two"))
+		require.Equal(t, 1, n, "there is no room for more")
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.NoError(t, b.Close())
+		require.NoError(t, a.SetWriteDeadline(time.Time{}))
+		_, err = a.Write([]byte("x"))
+		require.EqualError(t, err, "write tcp 192.0.2.1:1->192.0.2.2:2: write: broken pipe")
+	})
 }
 
 func TestPipeReset(t *testing.T) {
