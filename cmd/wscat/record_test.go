@@ -146,7 +146,7 @@ func TestCompare(t *testing.T) {
 			t.Parallel()
 			wait := "30s"
 			if test.name == "one less" || test.name == "not closed" {
-				wait = "10ms"
+				wait = "1s"
 			}
 			got := wscat(t, "", "-replay", test.file, "-compare", "-wait", wait, url+test.path)
 			got.out = ""
