@@ -584,6 +584,7 @@ func ExampleTrace() {
 			return a
 		},
 	}))
+	ended := make(chan struct{})
 	trace := &websocket.Trace{
 		Handshake: func(h websocket.HandshakeInfo) {
 			path := ""
@@ -600,6 +601,7 @@ func ExampleTrace() {
 		},
 		Closed: func(c *websocket.Conn, e websocket.CloseInfo) {
 			logger.Info("closed", "by", e.By, "code", e.Code, "reason", e.Reason)
+			close(ended)
 		},
 	}
 	upgrader := websocket.Upgrader{Options: websocket.Options{Trace: trace, Compression: &websocket.Compression{}}}
@@ -622,6 +624,7 @@ func ExampleTrace() {
 	if err := c.Shutdown(context.Background(), websocket.CloseNormalClosure, "done"); err != nil {
 		log.Fatal(err)
 	}
+	<-ended
 	// Output:
 	// level=INFO msg=handshake path=/ws err=<nil>
 	// level=INFO msg=read bytes=5 compressed=false smaller=false
