@@ -25,6 +25,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -65,10 +66,10 @@ func run(root, out string, documents []string) error {
 	}
 
 	var units []unit
-	failed := 0
+	failed := false
 	complain := func(err error) {
 		fmt.Fprintln(os.Stderr, err)
-		failed++
+		failed = true
 	}
 	for _, document := range documents {
 		text, err := os.ReadFile(filepath.Join(root, document))
@@ -98,8 +99,8 @@ func run(root, out string, documents []string) error {
 			complain(err)
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of these", failed)
+	if failed {
+		return errors.New("not all Go code compiles")
 	}
 	if len(units) == 0 {
 		return fmt.Errorf("no Go code in %d documents", len(documents))
