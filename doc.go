@@ -154,7 +154,7 @@
 //	CLOSED      reads return a *CloseError, and Context is done
 //
 // A server that stops calls http.Server.Shutdown, which knows nothing of connections
-// that were upgraded from HTTP/1.1, and then Group.Shutdown. The request's context, which Serve is
+// that were upgraded from HTTP/1.1, and beside it Group.Shutdown. The request's context, which Serve is
 // mostly given, ends at neither, but with that of http.Server.BaseContext: then Serve
 // takes leave with 1001.
 //

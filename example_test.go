@@ -387,15 +387,19 @@ func ExampleGroup() {
 	})}
 	go func() { log.Print(server.ListenAndServe()) }()
 
-	// On a signal it takes no more connections, then takes leave of all, and waits for
-	// their handlers.
+	// On a signal it takes no more connections, takes leave of all, and waits for their
+	// handlers.
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	<-signals.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_ = server.Shutdown(ctx)
+	pages := make(chan error, 1)
+	go func() { pages <- server.Shutdown(ctx) }() // may wait for connections that a browser has not used yet
 	_ = room.Shutdown(ctx, websocket.CloseGoingAway, "back in a minute")
+	if err := <-pages; err != nil {
+		log.Print(err)
+	}
 	served.Wait()
 }
 

@@ -188,8 +188,9 @@ func (g *Group) flush() {
 // Handlers of Serve and Start, and the done of Start, may still be running then: a
 // program that is about to exit waits for them by means of its own, a sync.WaitGroup
 // say. Within a handler of a member, Shutdown would wait for itself. http.Server.Shutdown
-// knows nothing of connections that were upgraded from HTTP/1.1; call this one after it, or
-// before it if those over HTTP/2 are to get this code and reason, too.
+// knows nothing of connections that were upgraded from HTTP/1.1, and may wait for those that a
+// browser has opened and not used yet: call this one beside it, or before it if those over
+// HTTP/2 are to get this code and reason, too.
 func (g *Group) Shutdown(ctx context.Context, code int, reason string) error {
 	if code == 0 {
 		code = CloseGoingAway

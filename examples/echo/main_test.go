@@ -74,6 +74,24 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 	require.Error(t, err, "still listening")
 }
 
+// A browser opens connections ahead of requests, and http.Server.Shutdown waits for them: the
+// WebSockets need not.
+func TestShutdownWhileABrowserHoldsAConnection(t *testing.T) {
+	host, end := start(t)
+	idle, err := net.Dial("tcp", host)
+	require.NoError(t, err)
+	c := dial(t, host)
+	require.NoError(t, c.WriteMessage(websocket.TextMessage, nil))
+	_, _, err = c.ReadMessage()
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	_, _, err = c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, idle.Close())
+	require.NoError(t, <-ended)
+}
+
 func TestPage(t *testing.T) {
 	host, end := start(t)
 	resp, err := http.Get("http://" + host + "/")

@@ -52,8 +52,12 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err := srv.Shutdown(ctx) // plain HTTP only: net/http no longer knows connections that were upgraded
+	// Beside each other: net/http no longer knows connections that were upgraded, and may wait
+	// for those that a browser has opened and not used yet.
+	pages := make(chan error, 1)
+	go func() { pages <- srv.Shutdown(ctx) }()
 	_ = s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down")
+	err := <-pages
 	s.served.Wait()
 	return err
 }

@@ -104,8 +104,12 @@ func (s *server) serve(ctx context.Context, tcp net.Listener, udp net.PacketConn
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err = errors.Join(web.Shutdown(ctx), quic.Shutdown(ctx)) // with 1001, but for those over HTTP/1.1
+	// Beside each other: the first two close what is not over HTTP/1.1, but may wait for
+	// connections that a browser has opened and not used yet.
+	pages := make(chan error, 1)
+	go func() { pages <- errors.Join(web.Shutdown(ctx), quic.Shutdown(ctx)) }()
 	_ = s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down")
+	err = <-pages
 	served := make(chan struct{})
 	go func() {
 		s.served.Wait()
