@@ -67,7 +67,7 @@ func (c *Conn) over(cause error, by Ender) {
 	c.mu.Lock()
 	end := c.endLocked()
 	first := end.cause == nil
-	if by == EndedByPeer && end.closedFirst {
+	if by == EndedByPeer && (end.closedFirst || end.peers == nil) { // a handler's error may look like a close frame
 		by = EndedByUs
 	}
 	peers := end.peers

@@ -996,3 +996,18 @@ func TestShutdownIsTheCause(t *testing.T) {
 		require.Equal(t, ended, context.Cause(ctx))
 	})
 }
+
+// A handler may end the reading with a *CloseError, of another connection say, while Shutdown
+// waits for the peer's: that is no close frame of the peer's.
+func TestShutdownBesideAHandlersCloseError(t *testing.T) {
+	t.Parallel()
+	inBubbles(t, func(t *testing.T, server bool) {
+		var ends []CloseInfo
+		c, peer := scripted(t, overPipe, server, Options{Trace: &Trace{Closed: func(_ *Conn, e CloseInfo) { ends = append(ends, e) }}})
+		ended := c.readTurn.end(&CloseError{Code: 4000, Text: "of another"}) // the reader has come so far
+		done := soon(func() error { return c.Shutdown(context.Background(), 3001, "done") })
+		peer.ExpectClose(3001)
+		<-done
+		require.Equal(t, []CloseInfo{{EndedByUs, 3001, "done", ended}}, ends)
+	})
+}

@@ -762,7 +762,8 @@ func (c *Conn) LocalAddr() net.Addr { return c.line.nc.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.line.nc.RemoteAddr() }
 
 // NetConn returns the network connection beneath c, for its options: over HTTP/2 and
-// HTTP/3 the stream, which has addresses and no options. Reading from it, writing to it and setting its deadlines breaks c.
+// HTTP/3 the stream, which has addresses and no options. Reading from it, writing to it
+// and setting its deadlines breaks c.
 func (c *Conn) NetConn() net.Conn { return c.line.nc }
 
 // UnderlyingConn returns the network connection beneath c.

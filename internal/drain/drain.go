@@ -51,8 +51,8 @@ func (w *watch) end() {
 	}
 }
 
-// Shared returns what begin has returned at the first call for s. Its drain is called when s shuts down,
-// or at once if it has.
+// Shared returns what begin has returned at the first call for s. Its drain is called when
+// s shuts down, or at once if it has.
 func Shared[T any](s *http.Server, begin func() (value T, drain func())) T {
 	w := of(s)
 	w.mu.Lock()
