@@ -81,8 +81,9 @@ func TestListenEcho(t *testing.T) {
 func TestListenBroadcast(t *testing.T) {
 	t.Parallel()
 	server, url := listening(t, "-broadcast", "-stdin")
-	a, b := dialTest(t, websocket.Dialer{}, url, nil), dialTest(t, websocket.Dialer{}, url, nil)
-	server.expect(`^\* \[1\] `)
+	a := dialTest(t, websocket.Dialer{}, url, nil)
+	server.expect(`^\* \[1\] `) // before the second comes: the server numbers them
+	b := dialTest(t, websocket.Dialer{}, url, nil)
 	server.expect(`^\* \[2\] `)
 	require.NoError(t, a.WriteMessage(websocket.TextMessage, []byte("from a")))
 	expectMessage(t, a, websocket.TextMessage, "from a")
@@ -128,12 +129,16 @@ func TestListenHTTP2(t *testing.T) {
 	t.Cleanup(over2.CloseIdleConnections)
 	t.Cleanup(overClear.CloseIdleConnections)
 	closed := make(chan error, 4)
-	for _, conn := range []*websocket.Conn{
-		dialTest(t, websocket.Dialer{TLSClientConfig: trusting}, url, nil),
-		dialTest(t, websocket.Dialer{TLSClientConfig: trusting, Transport: over2}, url, nil),
-		dialTest(t, websocket.Dialer{}, clearURL, nil),
-		dialTest(t, websocket.Dialer{Transport: overClear}, clearURL, nil),
+	for _, client := range []struct {
+		dialer websocket.Dialer
+		url    string
+	}{
+		{websocket.Dialer{TLSClientConfig: trusting}, url},
+		{websocket.Dialer{TLSClientConfig: trusting, Transport: over2}, url},
+		{websocket.Dialer{}, clearURL},
+		{websocket.Dialer{Transport: overClear}, clearURL},
 	} {
+		conn := dialTest(t, client.dialer, client.url, nil) // one after the other, for the server numbers them
 		require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte("hello")))
 		expectMessage(t, conn, websocket.TextMessage, "hello")
 		go func() {
