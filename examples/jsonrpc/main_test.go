@@ -1,0 +1,421 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/websockettest"
+)
+
+// patience keeps a test from hanging; nothing takes so long.
+const patience = 30 * time.Second
+
+// Calls must leave no goroutine behind, however they end.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			fmt.Printf("goroutines are left:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			code = 1
+			break
+		}
+	}
+	os.Exit(code)
+}
+
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errors.New("the test has lost its patience"))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestSendAndReceive(t *testing.T) {
+	t.Parallel()
+	type point struct{ X, Y int }
+	client, server := websockettest.Pair(t, nil, nil)
+	require.NoError(t, Send(client, point{1, 2}))
+	require.NoError(t, client.WriteMessage(websocket.TextMessage, []byte("{")))
+	require.NoError(t, Send(client, []point{{3, 4}}))
+	require.Error(t, Send(client, math.NaN()), "nothing was sent")
+	require.NoError(t, Send(client, point{5, 6}))
+
+	p, err := Receive[point](patient(t), server)
+	require.NoError(t, err)
+	require.Equal(t, point{1, 2}, p)
+	_, err = Receive[point](patient(t), server)
+	require.True(t, isSyntax(err), "%v", err)
+	ps, err := Receive[[]point](patient(t), server)
+	require.NoError(t, err)
+	require.Equal(t, []point{{3, 4}}, ps)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = Receive[point](ctx, server)
+	require.NoError(t, err)
+	cancel()
+	_, err = Receive[point](ctx, server)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, Send(client, point{7, 8}))
+	p, err = Receive[point](patient(t), server)
+	require.NoError(t, err)
+	require.Equal(t, point{7, 8}, p, "what was called off has lost nothing")
+}
+
+// peers returns two ends that serve until the test ends. Their Serves' errors come when the
+// connection has ended.
+func peers(t *testing.T, clients, servers map[string]Method) (client, server *Peer, ended chan error) {
+	t.Helper()
+	c, s := websockettest.Pair(t, nil, nil)
+	client, server, ended = NewPeer(c, clients), NewPeer(s, servers), make(chan error, 2)
+	var served sync.WaitGroup
+	for _, p := range []*Peer{client, server} {
+		served.Go(func() { ended <- p.Serve(context.Background()) })
+	}
+	t.Cleanup(func() {
+		c.Close()
+		s.Close()
+		served.Wait()
+	})
+	return client, server, ended
+}
+
+func TestConcurrentCallsBothWays(t *testing.T) {
+	t.Parallel()
+	methods := new(server).methods()
+	client, server, _ := peers(t, methods, methods)
+	var calls sync.WaitGroup
+	for i := range maxRunning {
+		for _, p := range []*Peer{client, server} {
+			calls.Go(func() {
+				sum, err := Call[float64](patient(t), p, "add", []float64{float64(i), 0.5})
+				if err != nil || sum != float64(i)+0.5 {
+					t.Errorf("%d + 0.5: %v, %v", i, sum, err)
+				}
+			})
+		}
+	}
+	calls.Wait()
+	require.Empty(t, client.waiting)
+	require.Empty(t, server.waiting)
+}
+
+// Answers come in the order in which methods return, not in that of the calls.
+func TestAnswersOvertake(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	client, _, _ := peers(t, nil, map[string]Method{
+		"slow":  Typed(func(context.Context, *Peer, struct{}) (string, error) { <-release; return "slow", nil }),
+		"quick": Typed(func(context.Context, *Peer, struct{}) (string, error) { return "quick", nil }),
+	})
+	slow := make(chan string, 1)
+	go func() {
+		s, err := Call[string](patient(t), client, "slow", nil)
+		slow <- fmt.Sprint(s, err)
+	}()
+	s, err := Call[string](patient(t), client, "quick", nil)
+	require.NoError(t, err)
+	require.Equal(t, "quick", s)
+	close(release)
+	require.Equal(t, "slow<nil>", <-slow)
+}
+
+func TestCallBack(t *testing.T) {
+	t.Parallel()
+	client, _, _ := peers(t, map[string]Method{
+		"name": Typed(func(context.Context, *Peer, struct{}) (string, error) { return "Ann", nil }),
+	}, new(server).methods())
+	greeting, err := Call[string](patient(t), client, "greet", nil)
+	require.NoError(t, err)
+	require.Equal(t, "Hello, Ann!", greeting)
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	methods := new(server).methods()
+	methods["fail"] = Typed(func(context.Context, *Peer, struct{}) (int, error) { return 0, errors.New("the password is x") })
+	methods["nan"] = Typed(func(context.Context, *Peer, struct{}) (float64, error) { return math.NaN(), nil })
+	methods["data"] = Typed(func(context.Context, *Peer, struct{}) (int, error) {
+		return 0, fmt.Errorf("wrapped: %w", &Error{Code: 7, Message: "seven", Data: json.RawMessage(`[7]`)})
+	})
+	client, _, _ := peers(t, nil, methods)
+	for _, tt := range []struct {
+		method string
+		params any
+		want   Error
+	}{
+		{"divide", division{1, 0}, Error{Code: codeDivision, Message: "division by zero"}},
+		{"none", nil, Error{Code: CodeMethodNotFound, Message: `there is no method "none"`}},
+		{"add", map[string]int{"a": 1}, Error{Code: CodeInvalidParams, Message: "json: cannot unmarshal object into Go value of type []float64"}},
+		{"wait", pause{-1}, Error{Code: CodeInvalidParams, Message: "ms must not be negative"}},
+		{"fail", nil, Error{Code: CodeInternal, Message: "internal error"}},
+		{"nan", nil, Error{Code: CodeInternal, Message: "internal error"}},
+		{"data", nil, Error{Code: 7, Message: "seven", Data: json.RawMessage(`[7]`)}},
+	} {
+		t.Run(tt.method, func(t *testing.T) {
+			_, err := Call[float64](patient(t), client, tt.method, tt.params)
+			var failed *Error
+			require.ErrorAs(t, err, &failed)
+			require.Equal(t, tt.want, *failed)
+		})
+	}
+	_, err := Call[string](patient(t), client, "add", []int{1})
+	var wrong *json.UnmarshalTypeError
+	require.ErrorAs(t, err, &wrong, "the result has another type")
+	_, err = Call[float64](patient(t), client, "add", math.NaN())
+	require.Error(t, err)
+	sum, err := Call[float64](patient(t), client, "add", nil)
+	require.NoError(t, err, "nothing of that has hurt the connection")
+	require.Zero(t, sum)
+}
+
+func TestCancelReachesTheMethod(t *testing.T) {
+	t.Parallel()
+	running, ended := make(chan struct{}), make(chan error, 1)
+	client, _, _ := peers(t, nil, map[string]Method{
+		"wait": Typed(func(ctx context.Context, _ *Peer, _ struct{}) (int, error) {
+			close(running)
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return 0, ctx.Err()
+		}),
+		"add": Typed(add),
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-running
+		cancel(errors.New("enough"))
+	}()
+	_, err := Call[int](ctx, client, "wait", nil)
+	require.EqualError(t, err, "enough")
+	require.Equal(t, context.Canceled, <-ended)
+	_, err = Call[int](ctx, client, "wait", nil)
+	require.EqualError(t, err, "enough", "is not even sent: it would close running again")
+	_, err = Call[float64](patient(t), client, "add", []int{1})
+	require.NoError(t, err)
+}
+
+func TestConnectionEndsDuringCalls(t *testing.T) {
+	t.Parallel()
+	running := make(chan struct{}, 1)
+	wait := map[string]Method{"wait": Typed(func(ctx context.Context, _ *Peer, _ struct{}) (int, error) {
+		running <- struct{}{}
+		<-ctx.Done()
+		return 0, ctx.Err()
+	})}
+	client, server, ended := peers(t, nil, wait)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := Call[int](patient(t), client, "wait", nil)
+		failed <- err
+	}()
+	<-running
+	require.NoError(t, server.c.Shutdown(patient(t), websocket.CloseGoingAway, "enough"))
+	require.True(t, websocket.IsCloseError(<-failed, websocket.CloseGoingAway))
+	for range 2 { // the method has returned, too
+		err := <-ended
+		require.True(t, err == nil || errors.Is(err, websocket.ErrCloseSent) || !errors.Is(err, context.Canceled), "%v", err)
+	}
+	_, err := Call[int](patient(t), client, "wait", nil)
+	require.Error(t, err)
+}
+
+func TestNotificationsComeInOrder(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	got := make(chan int, n)
+	client, _, _ := peers(t, nil, map[string]Method{
+		"tell": Typed(func(_ context.Context, _ *Peer, i [1]int) (int, error) {
+			got <- i[0]
+			return 0, errors.New("which nobody is told")
+		}),
+	})
+	require.NoError(t, client.Notify("none", nil))
+	for i := range n {
+		require.NoError(t, client.Notify("tell", [1]int{i}))
+	}
+	for i := range n {
+		require.Equal(t, i, <-got)
+	}
+}
+
+func TestTooManyCalls(t *testing.T) {
+	t.Parallel()
+	client, _, _ := peers(t, nil, new(server).methods())
+	ctx, cancel := context.WithCancel(t.Context())
+	results := make(chan error, maxRunning+1)
+	var calls sync.WaitGroup
+	for range maxRunning + 1 {
+		calls.Go(func() {
+			_, err := Call[pause](ctx, client, "wait", pause{math.MaxInt32})
+			results <- err
+		})
+	}
+	var failed *Error
+	require.ErrorAs(t, <-results, &failed)
+	require.Equal(t, CodeBusy, failed.Code)
+	cancel()
+	calls.Wait()
+}
+
+// The wire, as other implementations see it.
+func TestWire(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, request, response string }{ // no response is ""
+		{"a call", `{"jsonrpc":"2.0","method":"add","params":[1,2],"id":1}`, `{"jsonrpc":"2.0","id":1,"result":3}`},
+		{"an id that is a string", `{"jsonrpc": "2.0", "method": "add", "params": [], "id": "a b"}`, `{"jsonrpc":"2.0","id":"a b","result":0}`},
+		{"no id is not the id null", `{"jsonrpc":"2.0","method":"add","id":null}`, `{"jsonrpc":"2.0","id":null,"result":0}`},
+		{"parameters by name", `{"jsonrpc":"2.0","method":"divide","params":{"a":1,"b":4},"id":-1}`, `{"jsonrpc":"2.0","id":-1,"result":0.25}`},
+		{"a notification", `{"jsonrpc":"2.0","method":"add","params":[1]}`, ``},
+		{"a notification of no method", `{"jsonrpc":"2.0","method":"none"}`, ``},
+		{"a notification with wrong parameters", `{"jsonrpc":"2.0","method":"add","params":{}}`, ``},
+		{"canceling what does not run", `{"jsonrpc":"2.0","method":"rpc.cancel","params":{"id":9}}`, ``},
+		{"canceling nothing", `{"jsonrpc":"2.0","method":"rpc.cancel","params":[]}`, ``},
+		{"a response to nothing", `{"jsonrpc":"2.0","id":1,"result":3}`, ``},
+		{"an error without an id", `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}`, ``},
+		{"not JSON", `{"jsonrpc": "2.0", "method`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON"}}`},
+		{"nothing", ``, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"not JSON"}}`},
+		{"a batch", `[]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a request"}}`},
+		{"a method that is a number", `{"jsonrpc":"2.0","method":1,"id":1}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not a request"}}`},
+		{"another version", `{"method":"add","id":1}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not JSON-RPC 2.0"}}`},
+		{"neither", `{"jsonrpc":"2.0","id":1}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"neither a request nor a response"}}`},
+		{"an id that is an object", `{"jsonrpc":"2.0","method":"add","id":{}}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"an id is a number or a string"}}`},
+		{"no such method", `{"jsonrpc":"2.0","method":"none","id":1}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"there is no method \"none\""}}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var upgrader websocket.Upgrader
+			s := websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+				return NewPeer(c, new(server).methods()).Serve(r.Context())
+			}))
+			p := s.DialPeer(t, "/", nil)
+			p.Send(websockettest.Text(tt.request))
+			if tt.response != "" {
+				p.Expect(websockettest.Text(tt.response))
+			}
+			p.Send(websockettest.Text(`{"jsonrpc":"2.0","method":"add","params":[7],"id":7}`)) // goes on
+			p.Expect(websockettest.Text(`{"jsonrpc":"2.0","id":7,"result":7}`))
+		})
+	}
+}
+
+func TestWireOfACanceledCall(t *testing.T) {
+	t.Parallel()
+	var upgrader websocket.Upgrader
+	s := websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		return NewPeer(c, new(server).methods()).Serve(r.Context())
+	}))
+	p := s.DialPeer(t, "/", nil)
+	const call = `{"jsonrpc":"2.0","method":"wait","params":{"ms":3600000},"id":"w"}`
+	p.Send(websockettest.Text(call), websockettest.Text(call))
+	p.Expect(websockettest.Text(`{"jsonrpc":"2.0","id":"w","error":{"code":-32600,"message":"a call with this id is running"}}`))
+	p.Send(websockettest.Text(`{"jsonrpc":"2.0","method":"rpc.cancel","params":{"id":"w"}}`))
+	p.Expect(websockettest.Text(`{"jsonrpc":"2.0","id":"w","error":{"code":-32001,"message":"canceled"}}`))
+}
+
+// start runs the program until end is called, and returns the URL that it serves.
+func start(t *testing.T) (url string, end func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	read, write := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, write) }()
+	line, err := bufio.NewReader(read).ReadString('\n')
+	require.NoError(t, err)
+	require.Regexp(t, `^dial ws://127\.0\.0\.1:\d+/rpc; Ctrl-C ends\n$`, line)
+	return strings.TrimSuffix(strings.Fields(line)[1], ";"), func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	url, end := start(t)
+	var out bytes.Buffer
+	require.NoError(t, run(patient(t), []string{"-dial", url, "demo"}, &out))
+	require.Regexp(t, `^1 \+ 2 \+ 3 = 6
+1 / 0 is an error: division by zero \(1\)
+the server asked for a name and says: Hello, the example's client!
+(waited for \d00 ms\n){3}a minute is too long: context deadline exceeded
+127\.0\.0\.1:\d+ says: hello, all
+said something to 1
+$`, out.String())
+	require.NoError(t, end())
+}
+
+func TestCallAndWatch(t *testing.T) {
+	t.Parallel()
+	url, end := start(t)
+	var out bytes.Buffer
+	require.NoError(t, run(patient(t), []string{"-dial", url, "call", "add", "[1, 2]"}, &out))
+	require.NoError(t, run(patient(t), []string{"-dial", url, "call", "add"}, &out))
+	require.Equal(t, "3\n0\n", out.String())
+	require.EqualError(t, run(patient(t), []string{"-dial", url, "call", "divide", "{}"}, &out), "division by zero (1)")
+	require.EqualError(t, run(patient(t), []string{"-dial", url, "call", "add", "[1"}, &out), "the parameters are no JSON: [1")
+
+	read, write := io.Pipe()
+	watched := make(chan error, 1)
+	go func() { watched <- run(patient(t), []string{"-dial", url, "watch"}, write) }()
+	line := make(chan string, 1)
+	go func() {
+		s, err := bufio.NewReader(read).ReadString('\n')
+		line <- fmt.Sprint(s, err)
+	}()
+	for heard := ""; heard != "2\n"; { // until the watcher is there
+		out.Reset()
+		require.NoError(t, run(patient(t), []string{"-dial", url, "call", "say", `{"text":"hello"}`}, &out))
+		_, heard, _ = strings.Cut(out.String(), "says: hello\n")
+	}
+	require.Regexp(t, `^127\.0\.0\.1:\d+ says: hello\n<nil>$`, <-line)
+	go io.Copy(io.Discard, read)
+	require.NoError(t, end())
+	require.True(t, websocket.IsCloseError(<-watched, websocket.CloseGoingAway))
+	require.NoError(t, write.Close())
+}
+
+func TestWatchIsInterrupted(t *testing.T) {
+	t.Parallel()
+	url, end := start(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupted := make(chan error, 1)
+	go func() { interrupted <- run(ctx, []string{"-dial", url, "watch"}, io.Discard) }()
+	var out bytes.Buffer
+	for out.String() != "2\n" {
+		out.Reset()
+		require.NoError(t, call(patient(t), url, "say", `{}`, &out))
+		_, heard, _ := strings.Cut(out.String(), "says: \n")
+		out.Reset()
+		out.WriteString(heard)
+	}
+	interrupt()
+	require.NoError(t, <-interrupted)
+	require.NoError(t, end())
+}
+
+func TestCalledWrongly(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"call"}, {"call", "a", "{}", "b"}, {"demo", "x"}, {"watch", "x"}, {"dance"}, {"-fast"}, {"-addr", "nowhere"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			require.Error(t, run(t.Context(), args, io.Discard))
+		})
+	}
+	err := run(t.Context(), []string{"-dial", "ws://127.0.0.1:1/rpc", "demo"}, io.Discard)
+	require.Error(t, err)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/duplexkit/websocket"
+)
+
+// farewell bounds how long either end waits for the other when it leaves.
+const farewell = 5 * time.Second
+
+// options are what both ends have for their connections.
+var options = websocket.Options{
+	ReadLimit:    1 << 20,
+	WriteTimeout: 10 * time.Second,
+	PingInterval: 30 * time.Second,
+}
+
+type server struct {
+	all    websocket.Group
+	served sync.WaitGroup
+}
+
+// serve answers on ln until ctx ends, then closes every connection with 1001.
+func (s *server) serve(ctx context.Context, ln net.Listener) error {
+	upgrader := websocket.Upgrader{Options: options}
+	upgrader.Group = &s.all
+	calls := upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		err := NewPeer(c, s.methods()).Serve(r.Context())
+		log.Printf("%v left: %v", c.RemoteAddr(), err)
+		return err
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/rpc", func(w http.ResponseWriter, r *http.Request) {
+		s.served.Add(1)
+		defer s.served.Done()
+		calls.ServeHTTP(w, r)
+	})
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	err := srv.Shutdown(ctx)
+	if err := s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down"); err != nil {
+		log.Printf("not all clients have answered: %v", err)
+	}
+	s.served.Wait()
+	return err
+}
+
+// Parameters and results, which a client in Go shares with the server.
+type (
+	division struct{ A, B float64 }
+	pause    struct {
+		Milliseconds int `json:"ms"`
+	}
+	saying struct {
+		Text string `json:"text"`
+	}
+	said struct {
+		From string `json:"from"`
+		Text string `json:"text"`
+	}
+)
+
+// codeDivision is an error of a method's own.
+const codeDivision = 1
+
+func (s *server) methods() map[string]Method {
+	return map[string]Method{
+		"add":    Typed(add),
+		"divide": Typed(divide),
+		"wait":   Typed(wait),
+		"greet":  Typed(greet),
+		"say":    Typed(s.say),
+	}
+}
+
+// add adds numbers: [1, 2, 3] is 6.
+func add(_ context.Context, _ *Peer, terms []float64) (sum float64, err error) {
+	for _, term := range terms {
+		sum += term
+	}
+	return sum, nil
+}
+
+func divide(_ context.Context, _ *Peer, d division) (float64, error) {
+	if d.B == 0 {
+		return 0, &Error{Code: codeDivision, Message: "division by zero"}
+	}
+	return d.A / d.B, nil
+}
+
+// wait answers after a while, or when the caller has lost interest.
+func wait(ctx context.Context, _ *Peer, p pause) (pause, error) {
+	if p.Milliseconds < 0 {
+		return p, &Error{Code: CodeInvalidParams, Message: "ms must not be negative"}
+	}
+	timer := time.NewTimer(time.Duration(p.Milliseconds) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return p, nil
+	case <-ctx.Done():
+		return p, ctx.Err()
+	}
+}
+
+// greet asks the caller for its name, by a call the other way.
+func greet(ctx context.Context, p *Peer, _ struct{}) (string, error) {
+	name, err := Call[string](ctx, p, "name", nil)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Hello, %s!", name), nil
+}
+
+// say notifies all clients, without waiting for any, and returns how many.
+func (s *server) say(_ context.Context, p *Peer, what saying) (int, error) {
+	m, err := request(nil, "said", said{p.c.RemoteAddr().String(), what.Text})
+	if err != nil {
+		return 0, err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return 0, err
+	}
+	pm, err := websocket.NewPreparedMessage(websocket.TextMessage, text)
+	if err != nil {
+		return 0, err
+	}
+	s.all.Broadcast(pm)
+	return s.all.Len(), nil
+}
