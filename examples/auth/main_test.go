@@ -352,7 +352,9 @@ func start(t *testing.T, args ...string) (base string, end func() error) {
 	t.Cleanup(cancel)
 	read, write := io.Pipe()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), "", strings.NewReader(""), write) }()
+	go func() {
+		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), "", strings.NewReader(""), write)
+	}()
 	line, err := bufio.NewReader(read).ReadString('\n')
 	require.NoError(t, err)
 	require.Regexp(t, `^open http://.* and log in as ann with the password \S+; Ctrl-C ends\n$`, line)
