@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"runtime"
@@ -344,6 +345,16 @@ func TestHeaders(t *testing.T) {
 			require.Equal(t, "yes", client.Response.Header.Get("X-Answer"))
 		})
 	}
+}
+
+// A length without a body would have the backend take what follows for one.
+func TestNoBodyIsAnnounced(t *testing.T) {
+	t.Parallel()
+	p, err := newProxy("http://localhost", config{})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/ws", strings.NewReader("12345"))
+	r.Header = http.Header{"Content-Length": {"5"}, "Expect": {"100-continue"}, "Transfer-Encoding": {"chunked"}, "Sec-Websocket-Key": {"x"}, ":protocol": {"websocket"}}
+	require.Equal(t, http.Header{"X-Forwarded-For": {"192.0.2.1"}, "X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"http"}}, p.request(r).Header)
 }
 
 func TestPathOfTheBackend(t *testing.T) {

@@ -149,14 +149,15 @@ func (p *proxy) request(r *http.Request) *http.Request {
 	out := r.Clone(r.Context())
 	removeHopByHop(out.Header)
 	for name := range out.Header {
-		if strings.HasPrefix(name, "Sec-Websocket-") { // the dialer has its own
+		if strings.HasPrefix(name, "Sec-Websocket-") || strings.HasPrefix(name, ":") { // the dialer has its own
 			out.Header.Del(name)
 		}
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		out.Header.Del(name) // as httputil.ReverseProxy does for pages
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", // as httputil.ReverseProxy does for pages
+		"Content-Length", "Expect", // there is no body
+		"Accept-Encoding"} { // of a refusal no more than its beginning comes back
+		out.Header.Del(name)
 	}
-	out.Header.Del("Accept-Encoding") // of a refusal no more than its beginning comes back
 	p.rewrite(&httputil.ProxyRequest{In: r, Out: out})
 	return out
 }
