@@ -450,6 +450,9 @@ func TestClientHearsOfRefusal(t *testing.T) {
 	g.client.pause = time.Hour
 	err := g.client.get(g.context(), "none", filepath.Join(g.here, "a"))
 	require.True(t, websocket.IsCloseError(err, codeNotFound), "%v", err)
+	entries, err := os.ReadDir(g.here)
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing is left of a file that there is not")
 
 	g.server.limit = 1000
 	err = g.client.put(g.context(), g.write(g.here, "b", noise(1001)), "b")

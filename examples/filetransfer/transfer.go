@@ -150,7 +150,7 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 	if err != nil {
 		return err
 	}
-	defer func() { f.Close() }()
+	defer func() { f.Close() }() // as it is then; Close may be called on nil, and twice
 	if err := c.WriteJSON(has); err != nil {
 		return err
 	}
@@ -168,8 +168,11 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 	p.begin(h.Offset, h.Size)
 
 	already := has.Whole && h.Offset != 0
-	if has.Whole && !already { // there is another file of this name, which stays until this one is complete
+	if f == nil || has.Whole && !already { // a file that has the name stays until this one is complete
 		f.Close()
+		if err := files.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
+		}
 		if f, err = files.OpenFile(name+partial, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 			return err
 		}
@@ -238,26 +241,21 @@ func receiveBody(c *websocket.Conn, w io.Writer, n int64) error {
 }
 
 // existing opens what there is of the file: a part of it, or else, since the receipt may
-// have been lost with the connection, a whole one.
+// have been lost with the connection, a whole one. If there is nothing, f is nil.
 func existing(c *websocket.Conn, files *os.Root, name string) (f *os.File, has offer, sum hash.Hash, err error) {
 	f, err = files.OpenFile(name+partial, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		var size int64
-		f, size, err = openFile(files, name)
-		has.Whole = err == nil && size > 0
-		if !has.Whole {
-			if err == nil {
-				f.Close()
-			}
-			if err = files.MkdirAll(path.Dir(name), 0o755); err == nil {
-				f, err = files.OpenFile(name+partial, os.O_RDWR|os.O_CREATE, 0o644)
-			}
-		}
-	}
-	if err != nil {
-		return nil, has, nil, err
+		f, _, err = openFile(files, name)
+		has.Whole = err == nil
 	}
 	sum = sha256.New()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		has.SHA256 = sumOf(sum)
+		return nil, has, sum, nil
+	case err != nil:
+		return nil, has, nil, err
+	}
 	err = whileReading(c, func() (err error) {
 		has.Offset, err = io.Copy(sum, alive{c, f})
 		return err
