@@ -160,7 +160,7 @@ func TestLogin(t *testing.T) {
 	resp, body := b.do("GET", "/", nil, nil)
 	require.Equal(t, "/login", resp.Request.URL.Path)
 	require.Contains(t, body, `<form method="post" action="/login">`)
-	require.NotContains(t, body, "alert")
+	require.NotContains(t, body, `<p role="alert">`)
 
 	for _, form := range []url.Values{
 		{"user": {"ann"}, "password": {"wrong"}},

@@ -270,7 +270,7 @@ func TestIsCutAgainAndAgain(t *testing.T) {
 	g := start(t, ln)
 	k := &cuts{dial: ln.NetDialContext, after: []int64{9e5, 9e5, 9e5, 9e5, 9e5}}
 	g.client.dialer.NetDialContext = k.NetDialContext
-	p := noise(4 << 20)
+	p := noise(5 << 20)
 	g.write(g.there, "a", p)
 	require.NoError(t, g.client.get(g.context(), "a", filepath.Join(g.here, "a")))
 	g.requireOnly(g.here, "a", p)
