@@ -162,7 +162,7 @@ func TestErrors(t *testing.T) {
 		{"divide", division{1, 0}, Error{Code: codeDivision, Message: "division by zero"}},
 		{"none", nil, Error{Code: CodeMethodNotFound, Message: `there is no method "none"`}},
 		{"add", map[string]int{"a": 1}, Error{Code: CodeInvalidParams, Message: "json: cannot unmarshal object into Go value of type []float64"}},
-		{"wait", pause{-1}, Error{Code: CodeInvalidParams, Message: "ms must not be negative"}},
+		{"wait", pause{-1}, Error{Code: CodeInvalidParams, Message: "ms must be from 0 to 3600000"}},
 		{"fail", nil, Error{Code: CodeInternal, Message: "internal error"}},
 		{"nan", nil, Error{Code: CodeInternal, Message: "internal error"}},
 		{"data", nil, Error{Code: 7, Message: "seven", Data: json.RawMessage(`[7]`)}},
@@ -260,7 +260,7 @@ func TestTooManyCalls(t *testing.T) {
 	var calls sync.WaitGroup
 	for range maxRunning + 1 {
 		calls.Go(func() {
-			_, err := Call[pause](ctx, client, "wait", pause{math.MaxInt32})
+			_, err := Call[pause](ctx, client, "wait", pause{longestWait})
 			results <- err
 		})
 	}

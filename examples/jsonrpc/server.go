@@ -104,10 +104,13 @@ func divide(_ context.Context, _ *Peer, d division) (float64, error) {
 	return d.A / d.B, nil
 }
 
+// longestWait is an hour.
+const longestWait = 3_600_000
+
 // wait answers after a while, or when the caller has lost interest.
 func wait(ctx context.Context, _ *Peer, p pause) (pause, error) {
-	if p.Milliseconds < 0 {
-		return p, &Error{Code: CodeInvalidParams, Message: "ms must not be negative"}
+	if p.Milliseconds < 0 || p.Milliseconds > longestWait {
+		return p, &Error{Code: CodeInvalidParams, Message: fmt.Sprintf("ms must be from 0 to %d", longestWait)}
 	}
 	timer := time.NewTimer(time.Duration(p.Milliseconds) * time.Millisecond)
 	defer timer.Stop()
