@@ -232,7 +232,7 @@ func (c *counted) Write(p []byte) (int, error) {
 
 // In memory at most 1 MiB is on its way when a connection is cut.
 func TestGoesOnWhereItStopped(t *testing.T) {
-	const size, cut = 8 << 20, 5 << 20
+	const size, cut = 5 << 20, 3 << 20
 	for _, tt := range []struct {
 		name string
 		puts bool
@@ -353,7 +353,7 @@ func TestEmptyFileReplacesAnother(t *testing.T) {
 
 func TestInterruptedGoesOnNextTime(t *testing.T) {
 	t.Parallel()
-	const size = 8 << 20
+	const size = 6 << 20
 	ln := websockettest.Listen()
 	g := start(t, ln)
 	ctx, interrupt := context.WithCancel(t.Context())

@@ -251,7 +251,7 @@ func TestCloseIsNotAnswered(t *testing.T) {
 // While the backend does not read, the client has to wait, and the proxy holds little.
 func TestBackpressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const messages, size = 256, 64 << 10
+		const messages, size = 96, 64 << 10
 		read := make(chan struct{})
 		var got int
 		var upgrader websocket.Upgrader
