@@ -404,8 +404,7 @@ func TestOrigins(t *testing.T) {
 
 // The client is refused as the backend refuses.
 func TestRefusals(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	closed := websockettest.Listen()
 	require.NoError(t, closed.Close())
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and does not answer
 	require.NoError(t, err)
@@ -429,14 +428,17 @@ func TestRefusals(t *testing.T) {
 		{"not known", refusing.URL, "/login", http.StatusUnauthorized, "WWW-Authenticate", "Bearer", "who are you?\n"},
 		{"moved", refusing.URL, "/moved", http.StatusFound, "Location", "/elsewhere", ""},
 		{"no WebSocket", refusing.URL, "/page", http.StatusBadGateway, "", "", "the backend opens no WebSocket\n"},
-		{"nobody there", "http://" + closed.Addr().String(), "/", http.StatusBadGateway, "", "", "the backend opens no WebSocket\n"},
+		{"nobody there", "http://closed", "/", http.StatusBadGateway, "", "", "the backend opens no WebSocket\n"},
 		{"no answer", "http://" + silent.Addr().String(), "/", http.StatusGatewayTimeout, "", "", "the backend does not answer\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p, err := newProxy(tt.backend, config{stall: patience})
 			require.NoError(t, err)
-			if tt.status == http.StatusGatewayTimeout {
+			switch tt.name {
+			case "nobody there":
+				p.dialer.NetDialContext = closed.NetDialContext
+			case "no answer":
 				p.dialer.HandshakeTimeout = 50 * time.Millisecond
 			}
 			s := websockettest.NewServer(t, p)
