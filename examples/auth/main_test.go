@@ -389,6 +389,26 @@ func TestServerEnds(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// Browsers open connections ahead of any request, and http.Server.Shutdown waits for them. The
+// WebSockets must not wait as well, and have no time left then.
+func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
+	t.Parallel()
+	base, end := start(t, "-password", "right")
+	b := visit(t, base)
+	idle, err := net.Dial("tcp", strings.TrimPrefix(b.base, "http://"))
+	require.NoError(t, err)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), b.base+"/ws", http.Header{"Cookie": {cookieName + "=" + b.secret()}})
+	require.NoError(t, err)
+	defer c.Close()
+	greeted(t, c, "session")
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	_, _, err = c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, idle.Close())
+	require.NoError(t, <-ended)
+}
+
 func TestProgramWithToken(t *testing.T) {
 	t.Parallel()
 	base, end := start(t, "-password", "right", "-token", "1h")

@@ -548,6 +548,25 @@ func TestServerEndsDuringATransfer(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// Browsers open connections ahead of any request, and http.Server.Shutdown waits for them. The
+// WebSockets must not wait as well, and have no time left then.
+func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
+	t.Parallel()
+	g := start(t, nil)
+	end := g.end
+	idle, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(g.client.url, "ws://"), "/files"))
+	require.NoError(t, err)
+	c := g.dial(request{"put", "a"})
+	var has offer
+	require.NoError(t, c.ReadJSON(&has))
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	_, _, err = c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, idle.Close())
+	require.NoError(t, <-ended)
+}
+
 func TestLine(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

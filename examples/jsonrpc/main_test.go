@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -341,6 +342,27 @@ func start(t *testing.T) (url string, end func() error) {
 		cancel()
 		return <-done
 	}
+}
+
+// Browsers open connections ahead of any request, and http.Server.Shutdown waits for them. The
+// WebSockets must not wait as well, and have no time left then.
+func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
+	t.Parallel()
+	url, end := start(t)
+	idle, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/rpc"))
+	require.NoError(t, err)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), url, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, Send(c, message{Version: version, Method: "add", ID: json.RawMessage("1")}))
+	_, err = Receive[message](patient(t), c)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	_, _, err = c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, idle.Close())
+	require.NoError(t, <-ended)
 }
 
 func TestDemo(t *testing.T) {

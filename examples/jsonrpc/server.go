@@ -53,12 +53,19 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err := srv.Shutdown(ctx)
+	// Beside each other: a page may take its time, and so may a browser's connection on which no
+	// request has come.
+	pages := make(chan error, 1)
+	go func() { pages <- srv.Shutdown(ctx) }()
 	if err := s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down"); err != nil {
 		log.Printf("not all clients have answered: %v", err)
 	}
+	if err := <-pages; err != nil {
+		log.Printf("HTTP connections were still open: %v", err)
+		srv.Close()
+	}
 	s.served.Wait()
-	return err
+	return nil
 }
 
 // Parameters and results, which a client in Go shares with the server.

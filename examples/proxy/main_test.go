@@ -516,6 +516,25 @@ func TestShutdownTellsBothEnds(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// Browsers open connections ahead of any request, and http.Server.Shutdown waits for them. The
+// WebSockets must not wait as well, and have no time left then.
+func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
+	t.Parallel()
+	backend := websockettest.NewServer(t, echo(websocket.Upgrader{}, make(chan websocket.Negotiated, 1)))
+	host, end := start(t, backend.URL)
+	idle, err := net.Dial("tcp", host)
+	require.NoError(t, err)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), "ws://"+host, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	_, _, err = c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), "%v", err)
+	require.NoError(t, idle.Close())
+	require.NoError(t, <-ended)
+}
+
 func TestCalledWrongly(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{

@@ -89,15 +89,19 @@ func (p *proxy) serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err := srv.Shutdown(ctx)
-	if err != nil {
-		srv.Close() // a page that takes its time
-	}
+	// Beside each other: a page may take its time, and so may a browser's connection on which no
+	// request has come.
+	pages := make(chan error, 1)
+	go func() { pages <- srv.Shutdown(ctx) }()
 	if err := p.all.Shutdown(ctx, websocket.CloseGoingAway, "proxy is shutting down"); err != nil {
 		log.Printf("not all have answered: %v", err)
 	}
+	if err := <-pages; err != nil {
+		log.Printf("HTTP connections were still open: %v", err)
+		srv.Close()
+	}
 	p.served.Wait()
-	return err
+	return nil
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
