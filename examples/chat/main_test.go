@@ -348,13 +348,16 @@ func TestShutdownTellsEveryone(t *testing.T) {
 	host, end := start(t, newServer(100, 0))
 	ann, _ := join(t, host, "lobby", "Ann")
 	bob, _ := join(t, host, "attic", "Bob")
+	idle, err := net.Dial("tcp", host) // as a browser's, ahead of a request: http.Server.Shutdown waits for it, people need not
+	require.NoError(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- end() }()
 	for _, p := range []*person{ann, bob} {
 		require.Equal(t, websocket.CloseGoingAway, p.closed().Code)
 	}
+	require.NoError(t, idle.Close())
 	require.NoError(t, <-ended)
-	_, err := net.Dial("tcp", host)
+	_, err = net.Dial("tcp", host)
 	require.Error(t, err, "still listening")
 }
 

@@ -50,12 +50,19 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
-	err := srv.Shutdown(ctx) // plain HTTP only: net/http no longer knows connections that were upgraded
+	// Beside each other: net/http no longer knows connections that were upgraded, and may wait
+	// for those that a browser has opened and not used yet.
+	pages := make(chan error, 1)
+	go func() { pages <- srv.Shutdown(ctx) }()
 	if err := s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down"); err != nil {
 		log.Printf("some clients did not answer the farewell: %v", err)
 	}
+	if err := <-pages; err != nil {
+		log.Printf("HTTP connections were still open: %v", err)
+		srv.Close()
+	}
 	s.served.Wait()
-	return err
+	return nil
 }
 
 func (s *server) handler() http.Handler {
