@@ -132,9 +132,8 @@ func TestServerAndLoad(t *testing.T) {
 func TestLoadThatEndsByItself(t *testing.T) {
 	server, url := serve(t)
 	load := start(t, "-load", "3", "-url", url, "-for", "1500ms")
-	load.await(`^3 of 3 connections`)
-	load.await(`^in all: `)
-	require.NoError(t, load.wait())
+	load.await(`^in all: [1-9]\d* messages `)
+	require.NoError(t, load.wait()) // it is an error if not all were open
 	require.NoError(t, server.end())
 }
 
