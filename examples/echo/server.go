@@ -57,9 +57,12 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	pages := make(chan error, 1)
 	go func() { pages <- srv.Shutdown(ctx) }()
 	_ = s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down")
-	err := <-pages
+	if err := <-pages; err != nil {
+		log.Printf("HTTP connections were still open: %v", err)
+		srv.Close()
+	}
 	s.served.Wait()
-	return err
+	return nil
 }
 
 // echo sends every message back until the client closes.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -109,7 +110,11 @@ func (s *server) serve(ctx context.Context, tcp net.Listener, udp net.PacketConn
 	pages := make(chan error, 1)
 	go func() { pages <- errors.Join(web.Shutdown(ctx), quic.Shutdown(ctx)) }()
 	_ = s.all.Shutdown(ctx, websocket.CloseGoingAway, "server is shutting down")
-	err = <-pages
+	if err := <-pages; err != nil {
+		log.Printf("HTTP connections were still open: %v", err)
+		web.Close()
+		quic.Close()
+	}
 	served := make(chan struct{})
 	go func() {
 		s.served.Wait()
@@ -119,7 +124,7 @@ func (s *server) serve(ctx context.Context, tcp net.Listener, udp net.PacketConn
 	case <-served:
 	case <-ctx.Done():
 	}
-	return err
+	return nil
 }
 
 // handle keeps a WebSocket in the table. What it says is sent back.
