@@ -74,6 +74,7 @@ func call(ctx context.Context, url, method, params string, out io.Writer) error 
 // watch prints notifications until ctx or the connection ends.
 func watch(ctx context.Context, url string, out io.Writer) error {
 	return session(ctx, url, out, func(p *Peer) error {
+		fmt.Fprintln(out, "connected; Ctrl-C ends")
 		select {
 		case <-ctx.Done():
 			return nil

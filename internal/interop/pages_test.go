@@ -208,6 +208,7 @@ func (p *child) interrupt(t *testing.T) {
 }
 
 func TestEchoPage(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		between func(t *testing.T, backend string) (port string)
@@ -240,6 +241,7 @@ func TestEchoPage(t *testing.T) {
 }
 
 func TestChatPage(t *testing.T) {
+	t.Parallel()
 	b := newBrowserOfPages(t)
 	port := freePort(t)
 	server := serveExample(t, chatExample, port)
@@ -289,6 +291,7 @@ func TestChatPage(t *testing.T) {
 }
 
 func TestAuthPage(t *testing.T) {
+	t.Parallel()
 	b := newBrowserOfPages(t)
 	port := freePort(t)
 	server := serveExample(t, authExample, port, "-password", "a secret")
