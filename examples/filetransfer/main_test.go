@@ -83,7 +83,7 @@ func start(t *testing.T, ln net.Listener) *rig {
 	files, err := os.OpenRoot(g.there)
 	require.NoError(t, err)
 	g.server = newServer(files, 0)
-	g.client = client{url: "ws://" + ln.Addr().String() + "/files", retries: 1, pause: time.Millisecond, out: g.said}
+	g.client = client{url: "ws://" + ln.Addr().String() + "/files", retries: 10, pause: time.Millisecond, out: g.said}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- g.server.serve(ctx, ln) }()
@@ -193,7 +193,7 @@ type cuts struct {
 	puts  bool
 
 	dials  atomic.Int32
-	passed [10]atomic.Int64 // by each connection, both ways
+	passed [2]atomic.Int64 // by the first connection and by all others, both ways
 }
 
 func (k *cuts) NetDialContext(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -210,7 +210,7 @@ func (k *cuts) NetDialContext(ctx context.Context, network, addr string) (net.Co
 			read = websockettest.Fault{After: k.after[i], Reset: true}
 		}
 	}
-	return &counted{websockettest.NewFaultyConn(nc, read, write), &k.passed[i]}, nil
+	return &counted{websockettest.NewFaultyConn(nc, read, write), &k.passed[min(i, 1)]}, nil
 }
 
 type counted struct {
@@ -256,9 +256,11 @@ func TestGoesOnWhereItStopped(t *testing.T) {
 				require.NoError(t, g.client.get(g.context(), "a", filepath.Join(g.here, "a")))
 				g.requireOnly(g.here, "a", p)
 			}
-			require.EqualValues(t, 2, k.dials.Load())
 			require.LessOrEqual(t, k.passed[1].Load(), size-cut+tt.lost, "was sent again")
-			require.Contains(t, g.said.String(), "trying again in 1ms\na: going on from ")
+			require.Regexp(t, `trying again in \d+ms\na: going on from `, g.said.String())
+			if !tt.puts { // or the server may take its time to notice that the connection was cut, and be busy until then
+				require.EqualValues(t, 2, k.dials.Load())
+			}
 		})
 	}
 }
@@ -366,7 +368,7 @@ func TestInterruptedGoesOnNextTime(t *testing.T) {
 		go func() {
 			<-slow.Struck()
 			interrupt()
-			slow.SetWriteFault(websockettest.Fault{})
+			slow.SetWriteFault(websockettest.Fault{Chunk: 1 << 10, Delay: time.Millisecond}) // or all might be there before the farewell
 		}()
 		return slow, nil
 	}
@@ -378,7 +380,7 @@ func TestInterruptedGoesOnNextTime(t *testing.T) {
 	g.client.dialer.NetDialContext = k.NetDialContext
 	require.NoError(t, g.client.put(g.context(), source, "a"))
 	g.requireOnly(g.there, "a", noise(size))
-	require.LessOrEqual(t, k.passed[0].Load(), int64(size/2+2*fragment))
+	require.LessOrEqual(t, k.passed[0].Load()+k.passed[1].Load(), int64(size/2+2*fragment))
 }
 
 // dial opens a connection for a transfer that a test does by itself.
