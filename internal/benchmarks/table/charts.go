@@ -1,141 +1,270 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"fmt"
-	"image/color"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 )
 
-// A chart shows the least figures of a cell, a bar for each library.
+// A chart shows a cell of the network's tables, a bar for each library.
 type chart struct {
-	file, title string
-	table, row  string
-	unit        string
-	form        func(float64) string
+	file, title, unit string
+	table, row        string
+	figure            string // the unit that is shown, and
+	beyond            string // another that is more, for a pale bar behind it, or nothing
+	form              func(float64) string
+	median            bool // of all rounds, and not the least
+	more              bool // is better
+	columns           []string
+	width             int
 }
+
+const (
+	wide = 720
+	half = 460 // two stand side by side
+)
+
+var (
+	perMessage = "µs of the processor for a message: less is better"
+	perTask    = "µs of the processor: less is better"
+	// sameRows are those of the two charts that stand side by side.
+	sameRows = []string{"duplexkit", "duplexkit-serve", "duplexkit-start", "gorilla", "coder", "gobwas", "gws", "nbio", "fasthttp", "xnet", "bun", limit}
+)
 
 var charts = []chart{
-	{"pingpong", "Echo, 200 connections, 512 B: µs of the processor for a message", "PingPong", "200x512B", "cpu-ns/op", micro},
-	{"pipelined", "Echo, 64 messages per write: µs of the processor for a message", "Pipelined", "64", "cpu-ns/op", micro},
-	{"writers", "8 goroutines to one connection, 64 B: µs of the processor for a message", "Writers", "8", "cpu-ns/op", micro},
-	{"broadcast", "Broadcast to 1,000, bursts of 16: µs of the processor for a message", "Broadcast", "1000x16", "cpu-ns/op", micro},
-	{"clientwrite", "A client writes 1 MiB: µs of the processor", "ClientWrite", "1MiB", "cpu-ns/op", micro},
-	{"readkept", "A server reads 1 MiB into memory that is kept: µs of the processor", "ReadKept", "1MiB", "cpu-ns/op", micro},
-	{"read", "A server reads 1 MiB as a message: µs of the processor", "Read", "1MiB", "cpu-ns/op", micro},
-	{"upgrade", "Upgrade without net/http: µs of the processor", "Upgrade", "conn", "cpu-ns/op", micro},
-	{"upgrade-http", "Upgrade through net/http: µs of the processor", "Upgrade", "net-http", "cpu-ns/op", micro},
-	{"tls", "Echo over TLS, 8 connections, 512 B: µs of the processor for a message", "TLS", "pingpong-512B", "cpu-ns/op", micro},
-	{"idle", "An idle connection: KB of RSS", "Idle", "10000", "B/conn", func(x float64) string { return significant(x / 1e3) }},
+	{"echo-short", "CPU time of an echo, 200 connections", perMessage, "PingPong", "200x512B", "cpu-ns/op", "", micros, false, false, sameRows, half},
+	{"idle-short", "Memory of an idle connection", "KB of RSS, pale: before a garbage collection", "Idle", "10000", "gc-B/conn", "B/conn", kilobytes, false, false, sameRows, half},
+
+	{"pingpong", "Echo, 200 connections, 512 B", perMessage, "PingPong", "200x512B", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"throughput", "Echo, 200 connections, 512 B: throughput", "thousands of messages a second, median: more is better", "PingPong", "200x512B", "msgs/s", "", kilo, true, true, nil, wide},
+	{"latency", "Echo, 200 connections, 512 B: until the reply", "ms, median, pale: what 99 of 100 do not exceed: less is better", "PingPong", "200x512B", "p50-ns", "p99-ns", milli, true, false, nil, wide},
+	{"pipelined", "Echo, 64 messages of 64 B per write of the client", perMessage, "Pipelined", "64", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"writers", "8 goroutines write to one connection, 64 B", perMessage, "Writers", "8", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"broadcast", "Broadcast of 512 B to 1,000 connections, bursts of 16", "µs of the processor for a message and connection: less is better", "Broadcast", "1000x16", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"clientwrite", "A client writes 1 MiB", perTask, "ClientWrite", "1MiB", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"readkept", "A server reads 1 MiB into memory that is kept", perTask, "ReadKept", "1MiB", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"read", "A server reads 1 MiB as a message", perTask, "Read", "1MiB", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"upgrade", "Upgrade without net/http", perTask, "Upgrade", "conn", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"upgrade-http", "Upgrade through net/http", perTask, "Upgrade", "net-http", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"tls", "Echo over TLS, 8 connections, 512 B", perMessage, "TLS", "pingpong-512B", "cpu-ns/op", "", micros, false, false, nil, wide},
+	{"idle", "An idle connection, of 10,000", "KB of RSS, pale: before a garbage collection: less is better", "Idle", "10000", "gc-B/conn", "B/conn", kilobytes, false, false, nil, wide},
 }
 
-// The colours are those that can be read on white and on black.
-var (
-	ink       = color.NRGBA{0x7d, 0x85, 0x90, 0xff}
-	oursFill  = color.NRGBA{0x2f, 0x81, 0xf7, 0xff}
-	peerFill  = color.NRGBA{0x9a, 0xa4, 0xaf, 0xff}
-	limitFill = color.NRGBA{0xd2, 0x99, 0x22, 0xff}
+// names are those of rows, for who does not know them.
+var names = map[string]string{
+	"duplexkit":          "duplexkit, ReadMessage",
+	"duplexkit-context":  "duplexkit, ReadMessageContext",
+	"duplexkit-serve":    "duplexkit, Serve",
+	"duplexkit-start":    "duplexkit, Start",
+	"duplexkit-group":    "duplexkit, Group",
+	"duplexkit-try":      "duplexkit, TryWritePreparedMessage",
+	"duplexkit-returned": "duplexkit, handler returned",
+	"duplexkit-bare":     "duplexkit, no net/http",
+	"gorilla-returned":   "gorilla, handler returned",
+	"coder-returned":     "coder, handler returned",
+	"gobwas-http":        "gobwas, net/http",
+	"bun":                "bun (C++)",
+	limit:                "no library",
+}
+
+// ownWays are what the row duplexkit does where it does not call ReadMessage.
+var ownWays = map[string]string{
+	"Broadcast": "duplexkit, WritePreparedMessage",
+	"ReadKept":  "duplexkit, ReadMessageContext",
+}
+
+// nameOf names a row of a table, plainly if it is the only one of this library.
+func nameOf(table, column string, alone bool) string {
+	if alone && column == "duplexkit" {
+		return column
+	}
+	if way, ok := ownWays[table]; ok && column == "duplexkit" {
+		return way
+	}
+	if name, ok := names[column]; ok {
+		return name
+	}
+	return column
+}
+
+// kinds of bars
+const (
+	ours  = "ours"
+	best  = "best"
+	peer  = "peer"
+	floor = "floor"
 )
 
-// draw draws the charts that there are figures for.
+// charts draws those that there are figures for, by their names.
+func (s saved) charts() map[string]string {
+	all := map[string]string{}
+	for _, c := range charts {
+		if svg := c.draw(s.network); svg != "" {
+			all[c.file] = svg
+		}
+	}
+	all["compression"] = s.compression.drawSettings()
+	all["masks"] = s.network.drawKernels()
+	all["http2"] = s.http.drawHTTP2()
+	return all
+}
+
+// draw draws the charts of the network to files.
 func (r *results) draw(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	for _, c := range charts {
-		for _, t := range r.tables {
-			if t.name == c.table && slices.Contains(t.rows, c.row) {
-				if err := c.draw(t, filepath.Join(dir, c.file+".svg")); err != nil {
-					return fmt.Errorf("%s: %w", c.file, err)
-				}
-			}
+		svg := c.draw(r)
+		if svg == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, c.file+".svg"), []byte(svg), 0o666); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c chart) draw(t *table, file string) error {
+// draw returns c, or nothing if there are no figures.
+func (c chart) draw(r *results) string {
 	type entry struct {
-		name   string
-		figure float64
+		column         string
+		figure, beyond float64
 	}
 	var entries []entry
+	t := r.table(c.table)
+	own := 0
 	for _, column := range t.columns {
-		if figure := t.runs[run{c.row, column, c.unit}].least(); !math.IsNaN(figure) {
-			entries = append(entries, entry{column, figure})
+		if c.columns != nil && !slices.Contains(c.columns, column) {
+			continue
+		}
+		pick := figures.least
+		if c.median {
+			pick = figures.median
+		}
+		e := entry{column, pick(t.runs[run{c.row, column, c.figure}]), pick(t.runs[run{c.row, column, c.beyond}])}
+		if math.IsNaN(e.figure) {
+			continue
+		}
+		entries = append(entries, e)
+		if strings.HasPrefix(column, "duplexkit") {
+			own++
 		}
 	}
-	// Bars are drawn from the bottom.
-	slices.SortStableFunc(entries, func(a, b entry) int { return int(math.Copysign(1, b.figure-a.figure)) })
-
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	p := plot.New()
-	p.BackgroundColor = nil // that of the page
-	p.Title.Text = c.title
-	p.Title.Padding = vg.Points(8)
-	p.HideX()
-	longest := 0.0
-	var names []string
-	var ends plotter.XYLabels
-	for i, e := range entries {
-		longest = max(longest, e.figure)
-		names = append(names, e.name+"    ") // room for a font that is wider
-		ends.XYs = append(ends.XYs, plotter.XY{X: e.figure, Y: float64(i)})
-		ends.Labels = append(ends.Labels, c.form(e.figure))
-		bars, err := plotter.NewBarChart(plotter.Values{e.figure}, vg.Points(11))
-		if err != nil {
-			return err
+	if len(entries) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		if c.more {
+			return cmp.Compare(b.figure, a.figure)
 		}
-		bars.Horizontal, bars.XMin, bars.LineStyle.Width = true, float64(i), 0
+		return cmp.Compare(a.figure, b.figure)
+	})
+	d := drawing{title: c.title, width: c.width}
+	p := panel{unit: c.unit}
+	bestSeen := false
+	for _, e := range entries {
+		b := stripe{name: nameOf(c.table, e.column, own == 1), value: e.figure / perOf(c.figure), text: c.form(e.figure), kind: peer}
+		if !math.IsNaN(e.beyond) {
+			b.beyond = e.beyond / perOf(c.figure)
+			b.text += " / " + c.form(e.beyond)
+		}
 		switch {
-		case strings.HasPrefix(e.name, "duplexkit"):
-			bars.Color = oursFill
-		case e.name == limit:
-			bars.Color = limitFill
-		default:
-			bars.Color = peerFill
+		case strings.HasPrefix(e.column, "duplexkit"):
+			b.kind = ours
+		case e.column == limit:
+			b.kind = floor
+			p.mark = e.figure / perOf(c.figure)
+		case !bestSeen && isPeer(e.column):
+			b.kind, bestSeen = best, true
 		}
-		p.Add(bars)
+		p.bars = append(p.bars, b)
 	}
-	labels, err := plotter.NewLabels(ends)
-	if err != nil {
-		return err
+	d.panels = []panel{p}
+	d.legend = []legend{{ours, "this library"}, {best, "best of the others in Go"}, {peer, "others"}}
+	if p.mark > 0 {
+		d.legend = append(d.legend, legend{floor, "no library: bare TCP (dashed)"})
 	}
-	for i := range labels.TextStyle {
-		labels.TextStyle[i].Color = ink
-		labels.TextStyle[i].Font = p.Title.TextStyle.Font
-		labels.TextStyle[i].YAlign = draw.YCenter
-		labels.TextStyle[i].Font.Size = vg.Points(9)
+	return d.svg()
+}
+
+// perOf is how much of unit makes one of what is shown.
+func perOf(unit string) float64 {
+	if unit == "p50-ns" {
+		return 1e6
 	}
-	labels.Offset.X = vg.Points(3)
-	p.Add(labels)
-	p.NominalY(names...)
-	p.X.Min, p.X.Max = 0, longest*1.12 // room for the last figure
-	p.Title.TextStyle.Color = ink
-	p.Title.TextStyle.Font.Size = vg.Points(11)
-	p.Y.Color, p.Y.Tick.Label.Color, p.Y.Tick.Color = ink, ink, ink
-	p.Y.LineStyle.Width, p.Y.Tick.LineStyle.Width = 0, 0
-	p.Y.Tick.Label.Font.Size = vg.Points(9)
-	canvas, err := p.WriterTo(6.5*vg.Inch, vg.Points(40+16*float64(len(entries))), "svg")
-	if err != nil {
-		return err
+	return 1e3
+}
+
+// isPeer says whether a row is one of peers, in one of its ways.
+func isPeer(column string) bool {
+	name, _, _ := strings.Cut(column, "-")
+	return slices.Contains(peers, name) && column != "gws-async"
+}
+
+// drawSettings draws the table of settings.
+func (r *results) drawSettings() string {
+	d := drawing{title: "Messages of 200 bytes, compressed", width: wide, legend: []legend{{ours, "this library"}, {peer, "others"}}}
+	size := panel{unit: "bytes sent for each (dashed: as it is)", mark: 200}
+	write := panel{unit: "µs of the processor to write one"}
+	for _, l := range settingLines {
+		kind := peer
+		if l.library == "duplexkit" {
+			kind = ours
+		}
+		name := strings.ReplaceAll(strings.Replace(l.what, "here", "duplexkit", 1), "`", "")
+		name = strings.Replace(name, "&Compression{} (12 bits)", "12 bits", 1)
+		cell := l.terms + "/chat200/" + l.library
+		bytes := 200 * r.all[line{"Write/" + cell, "ratio"}].median()
+		cpu := r.all[line{"Write/" + cell, "cpu-ns/op"}].median()
+		size.bars = append(size.bars, stripe{name: name, value: bytes, text: fmt.Sprintf("%.0f", bytes), kind: kind})
+		write.bars = append(write.bars, stripe{name: name, value: cpu / 1e3, text: micro(cpu), kind: kind})
 	}
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
+	d.panels = []panel{size, write}
+	return d.svg()
+}
+
+// drawKernels draws what masking and UTF-8 take of 4 KiB.
+func (r *results) drawKernels() string {
+	d := drawing{title: "4 KiB: unmask in place, or also check UTF-8", width: wide,
+		legend: []legend{{ours, "this library"}, {peer, "gobwas/ws, with utf8.Valid for text"}, {floor, "memmove"}}}
+	p := panel{unit: "GB/s: more is better"}
+	for _, l := range []struct{ what, name string }{
+		{"mask", "Mask/4096"}, {"ASCII", "UnmaskText/ascii/4096"}, {"Russian", "UnmaskText/russian/4096"}, {"Chinese", "UnmaskText/chinese/4096"},
+	} {
+		for _, k := range []struct{ who, unit, kind string }{
+			{"", "ns/ours", ours}, {"gobwas", "ns/gobwas", peer}, {"memmove", "ns/memmove", floor},
+		} {
+			if k.kind == floor && l.name != "Mask/4096" {
+				continue
+			}
+			name := strings.TrimSuffix(l.what+", "+cmp.Or(k.who, "duplexkit"), ", ")
+			rate := 4096 / r.all[line{l.name, k.unit}].least()
+			p.bars = append(p.bars, stripe{name: name, value: rate, text: threeDigits(rate), kind: k.kind})
+		}
 	}
-	// The font is not everywhere. These have letters of the same widths.
-	const family = "font-family:Liberation Sans"
-	text := strings.ReplaceAll(svg.String(), family, family+",Arial,Helvetica,sans-serif")
-	return os.WriteFile(file, []byte(text), 0o666)
+	d.panels = []panel{p}
+	return d.svg()
+}
+
+// drawHTTP2 draws HTTP/2 beside HTTP/1.1.
+func (r *results) drawHTTP2() string {
+	d := drawing{title: "HTTP/2 beside HTTP/1.1, both over TLS", width: wide}
+	p := panel{unit: "times as long as over HTTP/1.1 (dashed): less is better; the bar is 2.2, and 0.1 for opening", mark: 1}
+	for _, bar := range http2Bars {
+		if bar.most == 0 {
+			continue
+		}
+		two, column := r.least(bar.ours)
+		one, oneColumn := r.least(bar.other)
+		p.bars = append(p.bars, stripe{name: bar.what, value: two / one, kind: ours,
+			text: fmt.Sprintf("%.2f x (%s by %s)", two/one, bar.ours.form(two, column), bar.other.form(one, oneColumn))})
+	}
+	d.panels = []panel{p}
+	return d.svg()
 }

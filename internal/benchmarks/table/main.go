@@ -1,7 +1,7 @@
 // Table prints what benchmarks have found as Markdown, each figure the median of
 // all runs:
 //
-//	go run ./table [-charts DIR] FILE...
+//	go run ./table [-charts DIR] [-save FILE] FILE...
 //
 // The files are output of go test -bench, any number of runs in each; without any
 // it reads standard input. The last two parts of a benchmark's name are row and
@@ -9,16 +9,26 @@
 //
 // What ./network has found is compared with what is to be reached (bars.go) and
 // shown in tables of its own kind (network.go); -charts draws some of it (charts.go).
+// -save keeps the figures of all rounds in a small file (saved.go).
+//
+// From such files in the directory results, the tables in the repository's documents
+// and all charts are made without measuring (documents.go):
+//
+//	go run ./table -redraw     # writes them
+//	go run ./table -check      # fails if they are not what the results give
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,38 +37,93 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	dir := flag.String("charts", "", "where to draw charts")
+	dir := flag.String("charts", "", "where to draw charts of the network")
+	save := flag.String("save", "", "where to keep the figures")
+	redraw := flag.Bool("redraw", false, "make the documents' tables and the charts anew, from the saved results")
+	check := flag.Bool("check", false, "only say whether they are what the saved results give")
+	root := flag.String("root", "../..", "where the repository is, for -redraw and -check")
 	flag.Parse()
+	var err error
+	if *redraw || *check {
+		if flag.NArg() > 0 || *save != "" || *dir != "" {
+			log.Fatal("-redraw and -check take no files, and go with nothing but -root")
+		}
+		err = made(os.Stdout, *root, *redraw)
+	} else {
+		err = tables(os.Stdout, flag.Args(), *dir, *save)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// tables prints what is in files, draws it if dir is not empty and saves it if save is not.
+func tables(w io.Writer, files []string, dir, save string) error {
 	var all results
-	if flag.NArg() == 0 {
-		if err := all.read(os.Stdin); err != nil {
-			log.Fatal(err)
+	var text bytes.Buffer
+	if len(files) == 0 {
+		if _, err := text.ReadFrom(os.Stdin); err != nil {
+			return err
 		}
 	}
-	for _, name := range flag.Args() {
-		f, err := os.Open(name)
+	for _, name := range files {
+		p, err := os.ReadFile(name)
 		if err != nil {
-			log.Fatal(err)
+			return err
 		}
-		err = all.read(f)
-		f.Close()
-		if err != nil {
-			log.Fatalf("%s: %v", name, err)
+		text.Write(append(p, '\n'))
+	}
+	if err := all.read(bytes.NewReader(text.Bytes())); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, all.markdown()); err != nil {
+		return err
+	}
+	if dir != "" {
+		if err := all.draw(dir); err != nil {
+			return err
 		}
 	}
-	fmt.Print(all.markdown())
-	if *dir != "" {
-		if err := all.draw(*dir); err != nil {
-			log.Fatal(err)
-		}
+	if save == "" {
+		return nil
 	}
+	if len(all.lines) == 0 {
+		return errors.New("there is nothing to save")
+	}
+	all.facts = newFacts(text.String())
+	return all.saveFile(save)
+}
+
+// made makes the documents' tables and the charts, or checks them.
+func made(w io.Writer, root string, write bool) error {
+	s, err := loadAll(filepath.Join(root, "internal", "benchmarks", "results"))
+	if err != nil {
+		return err
+	}
+	differ, err := s.redraw(root, write)
+	if err != nil {
+		return err
+	}
+	verb := "differs from what the results give"
+	if write {
+		verb = "written"
+	}
+	for _, name := range slices.Sorted(slices.Values(differ)) {
+		fmt.Fprintf(w, "%s: %s\n", name, verb)
+	}
+	if len(differ) > 0 && !write {
+		return errors.New("make them anew: go -C internal/benchmarks run ./table -redraw")
+	}
+	return nil
 }
 
 // results are the runs of all benchmarks.
 type results struct {
 	about  []string         // the machine
+	facts  facts            // of saved results
 	tables []*table         // in order of appearance
 	all    map[line]figures // of everything, by its full name
+	lines  []line           // the keys of all, in order of appearance
 }
 
 type line struct{ name, unit string }
@@ -72,23 +137,38 @@ type table struct {
 
 type run struct{ row, column, unit string }
 
-type figures []float64
+// figures are those of all rounds, or their median alone.
+type figures struct {
+	each     []float64
+	medianOf int // how many rounds the only figure stands for, 0 if each is there
+}
+
+// rounds returns how many there were.
+func (f figures) rounds() int { return max(len(f.each), f.medianOf) }
 
 // median returns the median, NaN of none.
 func (f figures) median() float64 {
-	if len(f) == 0 {
+	if len(f.each) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(f))
-	return (sorted[(len(f)-1)/2] + sorted[len(f)/2]) / 2
+	sorted := slices.Sorted(slices.Values(f.each))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// least returns the least, NaN of none.
+// least returns the least, NaN of none and where only the median is known.
 func (f figures) least() float64 {
-	if len(f) == 0 {
+	if len(f.each) == 0 || f.medianOf > 0 {
 		return math.NaN()
 	}
-	return slices.Min(f)
+	return slices.Min(f.each)
+}
+
+// most returns the greatest, NaN of none and where only the median is known.
+func (f figures) most() float64 {
+	if len(f.each) == 0 || f.medianOf > 0 {
+		return math.NaN()
+	}
+	return slices.Max(f.each)
 }
 
 var threads = regexp.MustCompile(`-\d+$`)
@@ -119,29 +199,33 @@ func (r *results) read(src io.Reader) error {
 // pairs of figure and unit.
 func (r *results) add(fields []string) error {
 	name := threads.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
-	if r.all == nil {
-		r.all = map[line]figures{}
-	}
-	var t *table
-	parts := strings.Split(name, "/")
-	n := len(parts) - 2
-	if n > 0 && parts[0] != "UnmaskText" { // one of a series
-		t = r.table(strings.Join(parts[:n], "/"))
-		t.rows, t.columns = include(t.rows, parts[n]), include(t.columns, parts[n+1])
-	}
 	for i := 2; i+1 < len(fields); i += 2 {
 		figure, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
 			return err
 		}
-		unit := fields[i+1]
-		r.all[line{name, unit}] = append(r.all[line{name, unit}], figure)
-		if t != nil {
-			key := run{parts[n], parts[n+1], unit}
-			t.runs[key] = append(t.runs[key], figure)
-		}
+		r.addFigures(name, fields[i+1], figures{each: []float64{figure}})
 	}
 	return nil
+}
+
+// addFigures adds what was measured of name in unit.
+func (r *results) addFigures(name, unit string, more figures) {
+	if r.all == nil {
+		r.all = map[line]figures{}
+	}
+	key := line{name, unit}
+	if _, ok := r.all[key]; !ok {
+		r.lines = append(r.lines, key)
+	}
+	sum := figures{append(r.all[key].each, more.each...), more.medianOf}
+	r.all[key] = sum
+	parts := strings.Split(name, "/")
+	if n := len(parts) - 2; n > 0 && parts[0] != "UnmaskText" { // one of a series
+		t := r.table(strings.Join(parts[:n], "/"))
+		t.rows, t.columns = include(t.rows, parts[n]), include(t.columns, parts[n+1])
+		t.runs[run{parts[n], parts[n+1], unit}] = sum
+	}
 }
 
 func (r *results) table(name string) *table {
@@ -184,6 +268,12 @@ func (r *results) markdown() string {
 	if len(r.about) > 0 {
 		fmt.Fprintf(&b, "Measured on %s.\n", strings.Join(r.about, ", "))
 	}
+	return b.String() + r.allTables()
+}
+
+// allTables prints all but where they were measured.
+func (r *results) allTables() string {
+	var b strings.Builder
 	r.bars(&b)
 	printed := map[string]bool{}
 	for _, k := range kinds {
@@ -234,7 +324,7 @@ func (t *table) markdown(b *strings.Builder, title string) {
 		unit += " (ratio)"
 	}
 	for _, f := range t.runs {
-		runs = max(runs, len(f))
+		runs = max(runs, f.rounds())
 	}
 	fmt.Fprintf(b, "\n%s: %s, median of %d\n\n| |", title, unit, runs)
 	for _, column := range t.columns {

@@ -16,6 +16,7 @@ type kind struct {
 
 // A view is what the cells of a table show: the medians of units.
 type view struct {
+	name  string
 	what  string
 	units []string
 	form  func(float64) string
@@ -24,11 +25,11 @@ type view struct {
 }
 
 var (
-	cpu       = view{"µs of the processor for each, median (least)", []string{"cpu-ns/op"}, micro, false, true}
-	rate      = view{"thousands a second", []string{"msgs/s"}, kilo, true, false}
-	latency   = view{"µs until the reply, median / 99 of 100", []string{"p50-ns", "p99-ns"}, micro, false, false}
-	allocs    = view{"allocations for each", []string{"allocs/op"}, tenths, false, false}
-	megabytes = view{"MB/s", []string{"MB/s"}, plainly, true, false}
+	cpu       = view{"cpu", "µs of the processor for each, median (least)", []string{"cpu-ns/op"}, micro, false, true}
+	rate      = view{"rate", "thousands a second", []string{"msgs/s"}, kilo, true, false}
+	latency   = view{"latency", "µs until the reply, median / 99 of 100", []string{"p50-ns", "p99-ns"}, micro, false, false}
+	allocs    = view{"allocs", "allocations for each", []string{"allocs/op"}, tenths, false, false}
+	megabytes = view{"rate", "MB/s", []string{"MB/s"}, plainly, true, false}
 )
 
 var kinds = []kind{
@@ -38,7 +39,7 @@ var kinds = []kind{
 	{"Client", "Ping-pong echo, the client measured", []view{cpu, rate, latency, allocs}},
 	{"Writers", "Goroutines that write 64 bytes to one connection", []view{cpu, rate, allocs}},
 	{"Broadcast", "Broadcast of 512 bytes, connections x messages in a burst; for each message and connection", []view{cpu, rate, {
-		"ms until all have all, median", []string{"p50-ns"}, milli, false, false,
+		"latency", "ms until all have all, median", []string{"p50-ns"}, milli, false, false,
 	}}},
 	{"ServerWrite", "Large messages, written by the server", []view{cpu, megabytes}},
 	{"ClientWrite", "Large messages, written by the client", []view{cpu, megabytes}},
@@ -46,9 +47,9 @@ var kinds = []kind{
 	{"Read", "Large messages, read by the server as a whole (gws and nbio lend their own memory)", []view{cpu, megabytes}},
 	{"Upgrade", "Upgrades, without net/http (conn) and with", []view{cpu, rate, allocs}},
 	{"Idle", "Idle connections, bytes of RSS for each", []view{
-		{"as it is", []string{"B/conn"}, plainly, false, false},
-		{"after a garbage collection", []string{"gc-B/conn"}, plainly, false, false},
-		{"goroutines", []string{"goroutines/conn"}, plainly, false, false},
+		{"as-is", "as it is", []string{"B/conn"}, plainly, false, false},
+		{"collected", "after a garbage collection", []string{"gc-B/conn"}, plainly, false, false},
+		{"goroutines", "goroutines", []string{"goroutines/conn"}, plainly, false, false},
 	}},
 }
 
@@ -58,7 +59,7 @@ func (k kind) markdown(b *strings.Builder, t *table) {
 		runs := 0
 		for _, row := range t.rows {
 			for _, column := range t.columns {
-				runs = max(runs, len(t.runs[run{row, column, v.units[0]}]))
+				runs = max(runs, t.runs[run{row, column, v.units[0]}].rounds())
 			}
 		}
 		if runs == 0 {
@@ -84,7 +85,7 @@ func (v view) cell(t *table, row, column string) string {
 	var parts []string
 	for _, unit := range v.units {
 		figures := t.runs[run{row, column, unit}]
-		if len(figures) == 0 {
+		if figures.rounds() == 0 {
 			return ""
 		}
 		s := v.form(figures.median())
