@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# run.sh [network] [quick] [FILE] runs the benchmarks of this module and prints their
-# figures as Markdown: those of compression, or those of the network, which also
-# draw what is in charts. What the programs say goes to FILE, if one is named.
+# run.sh [network|http] [quick] [FILE] runs benchmarks and prints their figures as
+# Markdown: those of compression, those of the network, or those of HTTP/2, HTTP/3 and
+# Trace. It keeps the figures in results, and makes the tables of the documents and all
+# charts anew from them. What the programs say goes to FILE, if one is named.
 # Everything is measured in turn and that again and again, so that a busy minute of
 # the machine hits all alike: ten times, and compression only as often as ten minutes
-# allow. quick does it once, with little care, to see whether it works, and draws
-# nothing.
+# allow. quick does it once, with little care, to see whether it works, and keeps and
+# writes nothing.
 set -euo pipefail
-network=false rounds=10 seconds=600 time=20ms short=false quick=()
-if [[ ${1-} == network ]]; then
-	network=true
+what=compression rounds=10 seconds=600 time=20ms short=false quick=()
+if [[ ${1-} == network || ${1-} == http ]]; then
+	what=$1
 	shift
 fi
 if [[ ${1-} == quick ]]; then
@@ -23,13 +24,41 @@ trap 'rm -rf "$scratch"' EXIT
 out=${out:-$scratch/out}
 : >"$out"
 
-go test -c -o "$scratch/codec" .
 go build -o "$scratch/table" ./table
+
+# finish prints what was measured, and unless that was quick puts it in the place of
+# what was measured before.
+finish() {
+	if $short; then
+		"$scratch/table" "$out"
+		"$scratch/table" -check
+		return
+	fi
+	"$scratch/table" -save "results/$what.txt" "$out"
+	"$scratch/table" -redraw >&2
+}
+
+if [[ $what == http ]]; then
+	time=0.25s
+	if $short; then time=1x; fi
+	# other DIRECTORY PREFIX ROUNDS TIME PATTERN runs benchmarks of another package under names of their own.
+	other() {
+		go -C "../../$1" test -run '^$' -bench "$5" -benchtime "$4" -count "$3" . | sed "s/^Benchmark/Benchmark$2/" >>"$out"
+	}
+	other http2 HTTP2 "$rounds" "$time" '^Benchmark(Echo|Open)$'
+	other http2 HTTP2 $((rounds < 3 ? rounds : 3)) 1x '^BenchmarkIdle$'
+	other http3 HTTP3 "$rounds" "$time" .
+	other . '' "$rounds" "$time" '^BenchmarkTrace$'
+	finish
+	exit
+fi
+
+go test -c -o "$scratch/codec" .
 
 # bench PROGRAM PATTERN runs the benchmarks of a test program.
 bench() { "$scratch/$1" -test.run '^$' -test.bench "$2" -test.benchtime "$time" -test.short="$short" >>"$out"; }
 
-if $network; then
+if [[ $what == network ]]; then
 	if command -v npm >/dev/null; then # for a server outside of Go, which may be missing
 		npm install --silent --prefix network/bun >&2 || echo 'there is no bun' >&2
 	fi
@@ -37,9 +66,7 @@ if $network; then
 	status=0
 	"$scratch/network" "${quick[@]}" >>"$out" || status=$? # the rest is worth to be seen
 	bench codec '^Benchmark(Mask|MaskCopy|UnmaskText)$'
-	charts=(-charts charts)
-	if $short; then charts=(); fi
-	"$scratch/table" "${charts[@]}" "$out"
+	finish
 	exit "$status"
 fi
 
@@ -53,4 +80,4 @@ for ((round = 1; round <= rounds && (round == 1 || SECONDS < seconds); round++))
 	fi
 	bench codec '^Benchmark(Deflate|Inflate)'
 done
-"$scratch/table" "$out"
+finish

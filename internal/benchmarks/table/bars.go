@@ -186,8 +186,8 @@ func (r *results) http2Table() string {
 			other, column := r.least(bar.other)
 			alone := bar
 			alone.other, alone.most = pick{}, 13*1.024
-			ratio, verdict, ours, _ := alone.judge(r)
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s KB | %s |\n", bar.what, bar.other.form(other, column), ours, bar.goal, ratio, verdict)
+			_, verdict, ours, _ := alone.judge(r)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", bar.what, bar.other.form(other, column), ours, bar.goal, ours, verdict)
 			continue
 		}
 		ratio, verdict, ours, other := bar.judge(r)
@@ -208,6 +208,16 @@ func (r *results) http3Table() string {
 		fmt.Fprintf(&b, "| %s | %s µs | %s µs | %s x |\n", row.what, micro(one), micro(three), significant(three/one))
 	}
 	return b.String()
+}
+
+// traceTable prints what hooks cost, if that was measured.
+func (r *results) traceTable() string {
+	none, all := r.all[line{"Trace/none", "ns/op"}], r.all[line{"Trace/all", "ns/op"}]
+	if none.rounds() == 0 || all.rounds() == 0 {
+		return "No figures of it are kept so far.\n"
+	}
+	return fmt.Sprintf("| round trip, 512 B, over TCP | median | least |\n|---|--:|--:|\n| no hooks | %s µs | %s µs |\n| hooks that do nothing | %s µs | %s µs |\n",
+		micros(none.median()), micros(none.least()), micros(all.median()), micros(all.least()))
 }
 
 // verdicts prints what has come of bars.
@@ -243,6 +253,9 @@ func (bar bar) judge(r *results) (ratio, verdict, ours, other string) {
 	verdict = "met"
 	if bar.most > 0 && figure > bar.most || figure < bar.least {
 		verdict = notMet
+	}
+	if bar.ours.unit == "ratio" {
+		return thousandths(figure), verdict, thousandths(figure), other
 	}
 	return fmt.Sprintf("%.2f", figure), verdict, ours, other
 }

@@ -66,15 +66,16 @@ var names = map[string]string{
 	"duplexkit-bare":     "duplexkit, no net/http",
 	"gorilla-returned":   "gorilla, handler returned",
 	"coder-returned":     "coder, handler returned",
-	"gobwas-http":        "gobwas, net/http",
+	"gobwas-http":        "gobwas, handler returned",
 	"bun":                "bun (C++)",
 	limit:                "no library",
 }
 
-// ownWays are what the row duplexkit does where it does not call ReadMessage.
-var ownWays = map[string]string{
-	"Broadcast": "duplexkit, WritePreparedMessage",
-	"ReadKept":  "duplexkit, ReadMessageContext",
+// otherWays are what rows of a table do where that is not what their names say.
+var otherWays = map[line]string{
+	{"Broadcast", "duplexkit"}: "duplexkit, WritePreparedMessage",
+	{"ReadKept", "duplexkit"}:  "duplexkit, ReadMessageContext",
+	{"Idle", "gobwas"}:         "gobwas, no net/http",
 }
 
 // nameOf names a row of a table, plainly if it is the only one of this library.
@@ -82,7 +83,7 @@ func nameOf(table, column string, alone bool) string {
 	if alone && column == "duplexkit" {
 		return column
 	}
-	if way, ok := ownWays[table]; ok && column == "duplexkit" {
+	if way, ok := otherWays[line{table, column}]; ok {
 		return way
 	}
 	if name, ok := names[column]; ok {
@@ -217,7 +218,7 @@ func (r *results) drawSettings() string {
 		if l.library == "duplexkit" {
 			kind = ours
 		}
-		name := strings.ReplaceAll(strings.Replace(l.what, "here", "duplexkit", 1), "`", "")
+		name := strings.ReplaceAll(l.what, "`", "")
 		name = strings.Replace(name, "&Compression{} (12 bits)", "12 bits", 1)
 		cell := l.terms + "/chat200/" + l.library
 		bytes := 200 * r.all[line{"Write/" + cell, "ratio"}].median()

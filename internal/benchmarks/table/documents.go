@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -110,7 +111,7 @@ func (s saved) fill(text string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(&b, "%s%s -->\n%s\n%s", begin, name, strings.TrimSpace(table), end)
+		fmt.Fprintf(&b, "%s%s -->\n\n%s\n\n%s", begin, name, strings.TrimSpace(table), end)
 		text = rest
 	}
 }
@@ -141,11 +142,15 @@ func (s saved) block(name string) (string, error) {
 	case "compression bars":
 		return s.compression.verdicts(codecBars), nil
 	case "compression settings":
-		return s.compression.settings(), nil
+		return s.compression.settings(settingLines), nil
+	case "compression short":
+		return s.compression.settings(shortSettings), nil
 	case "http machine":
 		return s.http.header(), nil
 	case "http2":
 		return s.http.http2Table(), nil
+	case "trace":
+		return s.http.traceTable(), nil
 	case "http3":
 		return s.http.http3Table(), nil
 	}
@@ -184,10 +189,10 @@ func (r *results) header() string {
 type shortLine struct {
 	what, name, unit string
 	form             func(float64) string
-	columns          []string // of shortHead; several by commas: the first that there is
+	columns          []string // those of shortHead, "" for none
 }
 
-var shortHead = []string{"", "here", "gorilla", "coder", "gobwas", "gws", "nbio", "bare TCP"}
+var shortHead = []string{"", "duplexkit", "gorilla", "coder", "gobwas", "gws", "nbio", "bare TCP"}
 
 func kilobytes(x float64) string { return threeDigits(x / 1e3) }
 func micros(ns float64) string   { return threeDigits(ns / 1e3) }
@@ -198,10 +203,9 @@ var shortLines = []shortLine{
 	{"echo, 64 messages of 64 B at a time, `Serve`: µs", "Pipelined/64", "cpu-ns/op", micros, sameNames("duplexkit-serve")},
 	{"8 goroutines write 64 B to one connection: µs", "Writers/8", "cpu-ns/op", micros, sameNames("duplexkit")},
 	{"16 messages in a row to 1,000 connections, `Group`: µs", "Broadcast/1000x16", "cpu-ns/op", micros, sameNames("duplexkit-group")},
-	{"a client writes 1 MiB: µs", "ClientWrite/1MiB", "cpu-ns/op", micros, sameNames("duplexkit")},
 	{"an upgrade through net/http: µs", "Upgrade/net-http", "cpu-ns/op", micros, sameNames("duplexkit")},
-	{"an idle connection, `Serve` in its handler: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-serve", "gorilla", "coder", "gobwas-http", "gws", "", limit}},
-	{"the same, `Start`, or the handler returned: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-start", "gorilla-returned", "coder-returned", "gobwas", "", "nbio", ""}},
+	{"an idle connection, `Serve` in its handler: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-serve", "gorilla", "coder", "", "gws", "", ""}},
+	{"the same, `Start`; others: the handler has returned: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-start", "gorilla-returned", "coder-returned", "gobwas-http", "", "nbio", limit}},
 }
 
 func sameNames(ours string) []string {
@@ -238,10 +242,10 @@ func (r *results) short() string {
 }
 
 // settings prints what ways to compress come to, for messages of 200 bytes.
-func (r *results) settings() string {
+func (r *results) settings(lines []settingLine) string {
 	var b strings.Builder
 	b.WriteString("| messages of 200 bytes | bytes sent | µs to write | µs to read | KiB kept to write | to read | both, 5 minutes later |\n|---|--:|--:|--:|--:|--:|--:|\n")
-	for _, l := range settingLines {
+	for _, l := range lines {
 		get := func(kind, row, unit string) float64 {
 			return r.all[line{kind + "/" + l.terms + "/" + row + "/" + l.library, unit}].median()
 		}
@@ -252,10 +256,12 @@ func (r *results) settings() string {
 	return b.String()
 }
 
-var settingLines = []struct{ what, terms, library string }{
-	{"here, `&Compression{}` (12 bits)", "takeover12", "duplexkit"},
-	{"here, 15 bits", "takeover15", "duplexkit"},
-	{"here, no context takeover", "single", "duplexkit"},
+type settingLine struct{ what, terms, library string }
+
+var settingLines = []settingLine{
+	{"duplexkit, `&Compression{}` (12 bits)", "takeover12", "duplexkit"},
+	{"duplexkit, 15 bits", "takeover15", "duplexkit"},
+	{"duplexkit, no context takeover", "single", "duplexkit"},
 	{"gorilla, no context takeover", "single", "gorilla"},
 	{"coder, no context takeover", "single", "coder"},
 	{"coder, 15 bits", "takeover15", "coder"},
@@ -312,3 +318,8 @@ func (r *results) kernels() string {
 	}
 	return b.String()
 }
+
+// shortSettings are some of them.
+var shortSettings = slices.DeleteFunc(slices.Clone(settingLines), func(l settingLine) bool {
+	return l.library == "coder" && l.terms == "single" || l.library == "gws" && l.terms == "takeover15"
+})

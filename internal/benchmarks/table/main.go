@@ -275,7 +275,10 @@ func (r *results) markdown() string {
 func (r *results) allTables() string {
 	var b strings.Builder
 	r.bars(&b)
-	printed := map[string]bool{}
+	printed := map[string]bool{"HTTP2Echo": true, "HTTP2Idle": true, "HTTP3Echo": true}
+	if r.all[line{"HTTP2Open/carrier=HTTP2", "ns/op"}].rounds() > 0 {
+		fmt.Fprintf(&b, "\nHTTP/2, medians\n\n%s\nHTTP/3, medians\n\n%s\nTrace\n\n%s", r.http2Table(), r.http3Table(), r.traceTable())
+	}
 	for _, k := range kinds {
 		for _, t := range r.tables {
 			if t.name == k.name {
