@@ -53,7 +53,9 @@ const (
 	letter    = 6.7 // the width of most letters at most, in a font of 12 px
 )
 
-func widthOf(s string) float64 { return letter * float64(len([]rune(s))) }
+// Products are converted before anything is added: processors that do both at once
+// round differently, and charts are the same everywhere.
+func widthOf(s string) float64 { return float64(letter * float64(len([]rune(s)))) }
 
 // svg returns d as SVG.
 func (d drawing) svg() string {
@@ -81,7 +83,7 @@ func (d drawing) svg() string {
 	left := margin + names + 8
 	each := (float64(d.width) - margin - left) / float64(len(d.panels))
 	for i, p := range d.panels {
-		x := left + float64(i)*each
+		x := left + float64(float64(i)*each)
 		unitAt := x
 		if len(d.panels) == 1 {
 			unitAt = margin
@@ -130,10 +132,12 @@ func (p panel) draw(b *strings.Builder, left, width float64, top, bottom int) {
 			scale = min(scale, (width-widthOf(bar.text)-6)/end)
 		}
 	}
+	at := func(value float64) float64 { return left + float64(value*scale) }
 	step := niceStep(most, int(width/60))
-	for x := 0.0; x <= most*1.0001 || x == 0; x += step {
+	for i := 0; i == 0 || float64(i)*step <= float64(most*1.0001); i++ {
+		x := float64(float64(i) * step)
 		fmt.Fprintf(b, `<path class="grid" d="M%.1f %dV%d"/><text class="soft" x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
-			left+x*scale, top, bottom, left+x*scale, bottom+15, trimmed(x))
+			at(x), top, bottom, at(x), bottom+15, trimmed(x))
 	}
 	for i, bar := range p.bars {
 		y := top + i*lineOf + (lineOf-thickness)/2
@@ -143,11 +147,11 @@ func (p panel) draw(b *strings.Builder, left, width float64, top, bottom int) {
 		fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%d" width="%.1f" height="%d" rx="2"/>`+"\n", bar.kind, left, y, max(bar.value*scale, 1), thickness)
 	}
 	if p.mark > 0 {
-		fmt.Fprintf(b, `<path class="mark" d="M%.1f %dV%d"/>`+"\n", left+p.mark*scale, top, bottom)
+		fmt.Fprintf(b, `<path class="mark" d="M%.1f %dV%d"/>`+"\n", at(p.mark), top, bottom)
 	}
 	for i, bar := range p.bars {
-		x, y := left+max(bar.value, bar.beyond)*scale+5, top+i*lineOf
-		if at := left + p.mark*scale; x < at && at < x+widthOf(bar.text) { // the dashed line would strike it out
+		x, y := at(max(bar.value, bar.beyond))+5, top+i*lineOf
+		if x < at(p.mark) && at(p.mark) < x+widthOf(bar.text) { // the dashed line would strike it out
 			fmt.Fprintf(b, `<rect class="under" x="%.1f" y="%d" width="%.1f" height="%d"/>`+"\n", x-2, y, widthOf(bar.text)+2, lineOf)
 		}
 		fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", x, y+15, escape(bar.text))
