@@ -258,7 +258,7 @@ func (r *results) drawHTTP2() string {
 	d := drawing{title: "HTTP/2 beside HTTP/1.1, both over TLS", width: wide}
 	p := panel{unit: "times as long as over HTTP/1.1 (dashed): less is better; the bar is 2.2, and 0.1 for opening", mark: 1}
 	for _, bar := range http2Bars {
-		if bar.most == 0 {
+		if bar.other.name == "" {
 			continue
 		}
 		two, column := r.least(bar.ours)

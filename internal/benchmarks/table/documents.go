@@ -129,10 +129,18 @@ func (s saved) block(name string) (string, error) {
 		return s.network.verdicts(allBars), nil
 	case "network missed":
 		return s.network.missed(allBars), nil
+	case "others missed":
+		compression, http2 := s.compression.missed(codecBars), s.http.missed(http2Bars)
+		if compression+http2 == "" {
+			return "Of compression and of HTTP/2 all are met.\n", nil
+		}
+		return "Of compression and of HTTP/2:\n\n" + compression + "\n" + http2, nil
 	case "network noise":
 		return s.network.noise(), nil
 	case "network short":
 		return s.network.short(), nil
+	case "network idle":
+		return s.network.idle(), nil
 	case "network kernels":
 		return s.network.kernels(), nil
 	case "compression all":
@@ -272,7 +280,7 @@ var settingLines = []settingLine{
 // noise prints how far rounds of the same were apart.
 func (r *results) noise() string {
 	var b strings.Builder
-	b.WriteString("| µs of the processor | least | median | most | median by least |\n|---|--:|--:|--:|--:|\n")
+	b.WriteString("| µs of the processor | least | median | most | median / least |\n|---|--:|--:|--:|--:|\n")
 	for _, l := range []struct{ what, name string }{
 		{"echo, 1 connection, 512 B", "PingPong/1x512B/"},
 		{"echo, 200 connections, 512 B", "PingPong/200x512B/"},
@@ -288,6 +296,24 @@ func (r *results) noise() string {
 			fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %.2f |\n", l.what, column,
 				micros(f.least()), micros(f.median()), micros(f.most()), f.median()/f.least())
 		}
+	}
+	return b.String()
+}
+
+// idle prints all about idle connections.
+func (r *results) idle() string {
+	var b strings.Builder
+	b.WriteString("| bytes of RSS for each | as it is | after a collection | goroutines |\n|---|--:|--:|--:|\n")
+	for _, column := range limitLast(r.table("Idle").columns) {
+		fmt.Fprintf(&b, "| %s |", column)
+		for _, unit := range []string{"B/conn", "gc-B/conn", "goroutines/conn"} {
+			cell := ""
+			if f := r.all[line{"Idle/10000/" + column, unit}].median(); !math.IsNaN(f) {
+				cell = plainly(f)
+			}
+			fmt.Fprintf(&b, " %s |", cell)
+		}
+		b.WriteByte('\n')
 	}
 	return b.String()
 }

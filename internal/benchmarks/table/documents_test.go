@@ -41,7 +41,7 @@ func TestReasons(t *testing.T) {
 	for _, b := range []struct {
 		results *results
 		bars    []bar
-	}{{s.network, allBars}, {s.compression, codecBars}, {s.http, http2Bars[:4]}} {
+	}{{s.network, allBars}, {s.compression, codecBars}, {s.http, http2Bars}} {
 		for _, bar := range b.bars {
 			_, verdict, _, _ := bar.judge(b.results)
 			switch {
