@@ -134,7 +134,7 @@ func (s saved) block(name string) (string, error) {
 		if compression+http2 == "" {
 			return "Of compression and of HTTP/2 all are met.\n", nil
 		}
-		return "Of compression and of HTTP/2:\n\n" + compression + "\n" + http2, nil
+		return "Of compression and of HTTP/2:\n\n" + strings.TrimSpace(compression+"\n"+http2) + "\n", nil
 	case "network noise":
 		return s.network.noise(), nil
 	case "network short":
@@ -320,9 +320,9 @@ func (r *results) idle() string {
 
 // kernels prints what masking and UTF-8 take.
 func (r *results) kernels() string {
-	sizes := []string{"16", "125", "512", "4096", "65536", "1048576"}
+	sizes := []string{"16", "125", "4096", "65536"}
 	var b strings.Builder
-	b.WriteString("| ns: here / gobwas/ws / memmove | 16 B | 125 B | 512 B | 4 KiB | 64 KiB | 1 MiB |\n|---|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| ns: here / gobwas/ws / memmove | 16 B | 125 B | 4 KiB | 64 KiB |\n|---|--:|--:|--:|--:|\n")
 	for _, l := range []struct{ what, name string }{
 		{"mask in place", "Mask/"},
 		{"mask while copying", "MaskCopy/"},
