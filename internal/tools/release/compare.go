@@ -140,6 +140,15 @@ func load(root string, m published) (*apidiff.Module, error) {
 	text := fmt.Sprintf("go %s\n\nuse %q\n", m.file.Go.Version, filepath.ToSlash(dir))
 	if m.dir != "." {
 		text += fmt.Sprintf("use %q\n", filepath.ToSlash(root))
+		below := repository{dir: root}
+		file, err := below.goMod(".")
+		if err != nil {
+			return nil, err
+		}
+		path := file.Module.Mod.Path
+		if version := required(m.file, path); version != "" { // go looks for it although it is not used
+			text += fmt.Sprintf("replace %s %s => %q\n", path, version, filepath.ToSlash(root))
+		}
 	}
 	file := filepath.Join(work, "go.work")
 	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
