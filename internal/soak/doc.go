@@ -1,4 +1,4 @@
-// Soak has a server bear good clients and attackers together, for a minute or for
+// Command soak has a server bear good clients and attackers together, for a minute or for
 // hours, and fails if anything is lost, grows, or becomes slow.
 //
 //	go run ./internal/soak [-time 60s] [-connections 2000] [-interval 5s] [-seed N] [-drift 0.05] [-latency 2]

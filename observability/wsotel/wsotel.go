@@ -42,8 +42,8 @@ const scope = "github.com/duplexkit/websocket/observability/wsotel"
 
 // Config says where to. The zero value is the global providers.
 type Config struct {
-	MeterProvider  metric.MeterProvider
-	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider // nil is otel.GetMeterProvider's
+	TracerProvider trace.TracerProvider // nil is otel.GetTracerProvider's
 }
 
 // Telemetry is the telemetry of any number of connections. It may be used concurrently.

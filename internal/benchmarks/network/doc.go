@@ -1,5 +1,5 @@
-// Network measures what WebSocket libraries do with the network: how much of the
-// processor they take for a message, how fast they are, and how much memory a
+// Command network measures what WebSocket libraries do with the network: how much of
+// the processor they take for a message, how fast they are, and how much memory a
 // connection keeps that waits.
 //
 //	go run ./network [-quick] [-scenario LIST] [-only LIST] [-rounds N]

@@ -1,5 +1,5 @@
-// Table prints what benchmarks have found as Markdown, each figure the median of
-// all runs:
+// Command table prints what benchmarks have found as Markdown, each figure the median
+// of all runs:
 //
 //	go run ./table [-charts DIR] [-save FILE] FILE...
 //
