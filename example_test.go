@@ -3,6 +3,7 @@ package websocket_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,6 +102,62 @@ func ExampleUpgrader_Upgrade() {
 	// Output: Hello <nil>
 }
 
+// A server without net/http: the handshake is read from a network connection.
+func ExampleUpgrader_UpgradeConn() {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	var upgrader websocket.Upgrader
+	go func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				c, r, err := upgrader.UpgradeConn(nc)
+				if err != nil {
+					return // the client got its answer, and nc is closed
+				}
+				defer c.Close()
+				_ = c.Serve(context.Background(), func(m websocket.Message) error {
+					return c.WriteMessage(m.Type, fmt.Appendf(nil, "%s: %s", r.URL.Path, m.Data))
+				})
+			}()
+		}
+	}()
+
+	c, _, err := websocket.DefaultDialer.Dial("ws://"+ln.Addr().String()+"/chat", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
+	_, p, err := c.ReadMessage()
+	fmt.Printf("%s %v\n", p, err)
+	_ = c.Shutdown(context.Background(), websocket.CloseNormalClosure, "")
+	// Output: /chat: hello <nil>
+}
+
+// Pages of other origins than the server's own are refused, unless they are named.
+func ExampleUpgrader_origins() {
+	upgrader := websocket.Upgrader{AllowedOrigins: []string{"https://example.com", "https://*.example.org"}}
+	url, stop := serve(upgrader.Handler(echo))
+	defer stop()
+	for _, origin := range []string{"https://example.com", "https://www.example.org", "https://evil.example"} {
+		c, resp, err := websocket.DefaultDialer.Dial(url, http.Header{"Origin": {origin}})
+		fmt.Println(origin, resp.Status, err)
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+	// Output:
+	// https://example.com 101 Switching Protocols <nil>
+	// https://www.example.org 101 Switching Protocols <nil>
+	// https://evil.example 403 Forbidden websocket: bad handshake
+}
+
 // What belongs to one connection are variables of the function that serves it.
 func ExampleUpgrader_Handler() {
 	var upgrader websocket.Upgrader
@@ -135,6 +192,37 @@ func ExampleUpgrader_Handler() {
 	// ann, message 1: one
 	// ann, message 2: two
 	// websocket: close 1008 (policy violation): that is enough
+}
+
+// A client with a header field and an offer of subprotocols. If the server refuses, its answer
+// says why.
+func ExampleDialer_Dial() {
+	upgrader := websocket.Upgrader{Subprotocols: []string{"chat.v2", "chat.v1"}}
+	chat := upgrader.Handler(echo)
+	url, stop := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer s3cret" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		chat.ServeHTTP(w, r)
+	}))
+	defer stop()
+
+	d := websocket.Dialer{Subprotocols: []string{"chat.v1", "chat.v2"}}
+	_, resp, err := d.Dial(url, nil)
+	if errors.Is(err, websocket.ErrBadHandshake) {
+		why, _ := io.ReadAll(resp.Body)
+		fmt.Printf("%s: %s", resp.Status, why)
+	}
+	c, _, err := d.Dial(url, http.Header{"Authorization": {"Bearer s3cret"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Println(c.Subprotocol())
+	// Output:
+	// 401 Unauthorized: who are you?
+	// chat.v2
 }
 
 // A client that stays connected: it dials again with growing pauses, and
@@ -206,6 +294,90 @@ func ExampleDialer_DialContext_reconnect() {
 	// news for you
 	// news for you
 	// news for you
+}
+
+// A loop ends with an error, and a *CloseError tells how the peer has ended it.
+func ExampleConn_ReadMessage() {
+	client, server := pipe()
+	go func() {
+		_ = client.WriteMessage(websocket.TextMessage, []byte("Hello"))
+		_ = client.WriteMessage(websocket.BinaryMessage, []byte{1, 2, 3})
+		_ = client.Shutdown(context.Background(), websocket.CloseGoingAway, "the page is left")
+	}()
+	for {
+		messageType, p, err := server.ReadMessage()
+		if closed := new(websocket.CloseError); errors.As(err, &closed) {
+			fmt.Println(closed.Code, closed.Text)
+			return
+		} else if err != nil {
+			log.Print(err) // of the network, or the peer broke a rule
+			return
+		}
+		fmt.Println(messageType == websocket.TextMessage, len(p))
+	}
+	// Output:
+	// true 5
+	// false 3
+	// 1001 the page is left
+}
+
+// A message of any size, read piece by piece into little memory.
+func ExampleConn_NextReader() {
+	client, server := pipe()
+	defer client.Close()
+	go client.WriteMessage(websocket.TextMessage, []byte("red\ngreen\nblue\n"))
+	messageType, r, err := server.NextReader()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(messageType == websocket.TextMessage)
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+	}
+	fmt.Println(lines.Err()) // nil: the message has come to its end
+	// Output:
+	// true
+	// red
+	// green
+	// blue
+	// <nil>
+}
+
+// A message that is too large ends the connection, before it is there.
+func ExampleConn_SetReadLimit() {
+	client, server := pipe()
+	server.SetReadLimit(1 << 10)
+	told := make(chan error)
+	go func() {
+		_, _, err := client.ReadMessage()
+		told <- err
+	}()
+	go client.WriteMessage(websocket.TextMessage, make([]byte, 1<<20))
+	_, _, err := server.ReadMessage()
+	fmt.Println("server:", err)
+	fmt.Println("client:", websocket.IsCloseError(<-told, websocket.CloseMessageTooBig))
+	_ = server.Close()
+	// Output:
+	// server: websocket: read limit exceeded
+	// client: true
+}
+
+// A read that has timed out before a message came may be repeated.
+func ExampleConn_SetReadDeadline() {
+	client, server := pipe()
+	defer client.Close()
+	_ = server.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, _, err := server.ReadMessage()
+	fmt.Println(errors.Is(err, os.ErrDeadlineExceeded), server.Context().Err())
+
+	_ = server.SetReadDeadline(time.Time{})
+	go client.WriteMessage(websocket.TextMessage, []byte("Hello"))
+	_, p, err := server.ReadMessage()
+	fmt.Printf("%s %v\n", p, err)
+	// Output:
+	// true <nil>
+	// Hello <nil>
 }
 
 func ExampleConn_Messages() {
@@ -292,6 +464,26 @@ func ExampleConn_ReadMessageContext() {
 	// Hello <nil>
 }
 
+// Any number of goroutines may write: messages do not interleave.
+func ExampleConn_WriteMessage() {
+	client, server := pipe()
+	defer client.Close()
+	for _, name := range []string{"ann", "bob", "eve"} {
+		go server.WriteMessage(websocket.TextMessage, []byte("hello from "+name))
+	}
+	for range 3 {
+		_, p, err := client.ReadMessage()
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s\n", p)
+	}
+	// Unordered output:
+	// hello from ann
+	// hello from bob
+	// hello from eve
+}
+
 func ExampleConn_WriteMessageContext() {
 	client, _ := pipe()
 	defer client.Close()
@@ -338,6 +530,35 @@ func ExampleConn_WriteJSON() {
 	err := server.ReadJSON(&o)
 	fmt.Println(o, err)
 	// Output: {tea 2} <nil>
+}
+
+// A request and its answer. What is not JSON is an error, and the connection goes on.
+func ExampleConn_ReadJSON() {
+	client, server := pipe()
+	defer client.Close()
+	go func() {
+		for {
+			var n []int
+			err := server.ReadJSON(&n)
+			var broken *json.SyntaxError
+			switch {
+			case errors.As(err, &broken):
+				_ = server.WriteJSON(map[string]string{"error": "that is not JSON"})
+			case err != nil:
+				return
+			default:
+				_ = server.WriteJSON(map[string]int{"numbers": len(n)})
+			}
+		}
+	}()
+	for _, request := range []string{"[1, 2, 3]", "[1,, 2]"} {
+		_ = client.WriteMessage(websocket.TextMessage, []byte(request))
+		var answer map[string]any
+		fmt.Println(client.ReadJSON(&answer), answer)
+	}
+	// Output:
+	// <nil> map[numbers:3]
+	// <nil> map[error:that is not JSON]
 }
 
 // One message for many, encoded once.
@@ -403,50 +624,161 @@ func ExampleGroup() {
 	served.Wait()
 }
 
-// A ticker that would rather skip a value than wait for a slow client.
-func ExampleConn_TryWriteMessage() {
-	var c *websocket.Conn // from Dial or Upgrade
+// News for all who are connected, of whom none holds up another.
+func ExampleGroup_Broadcast() {
+	var room websocket.Group
+	upgrader := websocket.Upgrader{Options: websocket.Options{Group: &room}}
+	url, stop := serve(upgrader.Handler(echo))
+	defer stop()
 
-	// Somebody has to read, or nobody notices that the client closes.
-	go func() {
-		for _, err := range c.Messages(context.Background()) {
-			if err != nil {
-				log.Print(err)
-			}
-		}
-		_ = c.Close()
-	}()
-	for range time.Tick(time.Second) {
-		err := c.TryWriteMessage(websocket.TextMessage, []byte(time.Now().String()))
-		if err == websocket.ErrWriteQueueFull {
-			continue
-		}
+	var clients []*websocket.Conn
+	for range 3 {
+		c, _, err := websocket.DefaultDialer.Dial(url, nil)
 		if err != nil {
-			return
+			log.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.WriteMessage(websocket.TextMessage, nil) // when it is back, the server has joined c
+		_, _, _ = c.ReadMessage()
+		clients = append(clients, c)
+	}
+	pm, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte("it rains"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	room.Broadcast(pm)
+	fmt.Println("sent to", room.Len())
+	for _, c := range clients {
+		_, p, err := c.ReadMessage()
+		fmt.Printf("%s %v\n", p, err)
+	}
+	// Output:
+	// sent to 3
+	// it rains <nil>
+	// it rains <nil>
+	// it rains <nil>
+}
+
+// A server takes leave of all of its clients.
+func ExampleGroup_Shutdown() {
+	var room websocket.Group
+	var clients []*websocket.Conn
+	for range 2 {
+		client, server := pipe()
+		room.Add(server)
+		clients = append(clients, client)
+	}
+	ended := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		ended <- room.Shutdown(ctx, websocket.CloseServiceRestart, "back in a minute")
+	}()
+	var reading sync.WaitGroup
+	for _, c := range clients {
+		reading.Go(func() {
+			_, _, err := c.ReadMessage()
+			fmt.Println(err)
+		})
+	}
+	reading.Wait()
+	fmt.Println(<-ended, room.Len())
+	// Output:
+	// websocket: close 1012 (service restart): back in a minute
+	// websocket: close 1012 (service restart): back in a minute
+	// <nil> 0
+}
+
+// A server that would rather skip a value than wait for a slow client.
+func ExampleConn_TryWriteMessage() {
+	clientEnd, serverEnd := net.Pipe()
+	client := websocket.NewConn(clientEnd, websocket.Negotiated{}, websocket.Options{})
+	server := websocket.NewConn(serverEnd, websocket.Negotiated{Server: true}, websocket.Options{WriteQueue: 1 << 10})
+	defer client.Close()
+	defer server.Close()
+
+	skipped := int64(0)
+	for price := range 1000 { // the client does not read yet
+		err := server.TryWriteMessage(websocket.TextMessage, fmt.Appendf(nil, "price %d", price))
+		if errors.Is(err, websocket.ErrWriteQueueFull) {
+			skipped++ // there will be a newer one
+		} else if err != nil {
+			log.Fatal(err)
 		}
 	}
+	fmt.Println(skipped > 0, skipped == server.Stats().Dropped)
+	_, p, err := client.ReadMessage()
+	fmt.Printf("%s %v\n", p, err)
+	// Output:
+	// true true
+	// price 0 <nil>
 }
 
 // Many small messages, and then the certainty that the network has them all.
 func ExampleConn_Flush() {
-	var c *websocket.Conn                                    // from Dial or Upgrade
-	_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second)) // for Flush too
+	client, server := pipe()
+	defer client.Close()
+	go func() {
+		for {
+			if _, _, err := client.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	_ = server.SetWriteDeadline(time.Now().Add(10 * time.Second)) // for Flush too
 	for i := range 1000 {
-		if err := c.TryWriteMessage(websocket.TextMessage, fmt.Append(nil, i)); err != nil {
-			log.Print(err)
-			return
+		if err := server.TryWriteMessage(websocket.TextMessage, fmt.Append(nil, i)); err != nil {
+			log.Fatal(err)
 		}
 	}
-	if err := c.Flush(); err != nil {
-		log.Print(err)
-	}
+	fmt.Println(server.Flush(), server.Stats().Queued)
+	// Output: <nil> 0
 }
 
 func ExampleConn_Stats() {
-	var c *websocket.Conn // from Dial or Upgrade
-	s := c.Stats()
-	log.Printf("%d messages in %d bytes, %d bytes queued, %d messages dropped, round trip %v",
-		s.MessagesWritten, s.WireWritten, s.Queued, s.Dropped, s.RTT)
+	client, server := pipe()
+	defer client.Close()
+	go func() {
+		_, _, _ = client.ReadMessage()
+		_ = client.WriteMessage(websocket.TextMessage, []byte("Hello yourself"))
+	}()
+	_ = server.WriteMessage(websocket.TextMessage, []byte("Hello"))
+	_, _, _ = server.ReadMessage()
+	s := server.Stats()
+	fmt.Println("written:", s.MessagesWritten, s.PayloadWritten, s.WireWritten)
+	fmt.Println("read:", s.MessagesRead, s.PayloadRead, s.WireRead) // a client's headers are larger by four bytes
+	fmt.Println("waiting:", s.Queued, "dropped:", s.Dropped)
+	// Output:
+	// written: 1 5 7
+	// read: 1 14 20
+	// waiting: 0 dropped: 0
+}
+
+// What both ends have agreed on.
+func ExampleConn_Negotiated() {
+	upgrader := websocket.Upgrader{Subprotocols: []string{"chat"}, EnableCompression: true}
+	url, stop := serve(upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		n := c.Negotiated()
+		return c.WriteJSON([]any{n.Server, n.Subprotocol, n.Compression != nil})
+	}))
+	defer stop()
+	for _, d := range []websocket.Dialer{
+		{Subprotocols: []string{"soap", "chat"}, EnableCompression: true},
+		{},
+	} {
+		c, _, err := d.Dial(url, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		var theirs []any
+		_ = c.ReadJSON(&theirs)
+		ours := c.Negotiated()
+		fmt.Println("server:", theirs, "client:", ours.Server, ours.Subprotocol, ours.Compression != nil)
+		_ = c.Close()
+	}
+	// Output:
+	// server: [true chat true] client: false chat true
+	// server: [true  false] client: false  false
 }
 
 // Compression with context takeover, and what the other end made of it.
@@ -486,6 +818,24 @@ func ExampleConn_Ping() {
 	rtt, err := client.Ping(ctx)
 	fmt.Println(rtt > 0, err)
 	// Output: true <nil>
+}
+
+// A close frame of one's own wording, where Shutdown would wait for the answer.
+func ExampleConn_WriteControl() {
+	client, server := pipe()
+	go func() {
+		p := websocket.FormatCloseMessage(websocket.ClosePolicyViolation, "too many messages")
+		_ = server.WriteControl(websocket.CloseMessage, p, time.Now().Add(time.Second))
+		fmt.Println(server.WriteMessage(websocket.TextMessage, []byte("one more thing")))
+		_, _, _ = server.ReadMessage() // until the client's answer
+		_ = server.Close()
+	}()
+	_, _, err := client.ReadMessage()
+	<-server.Context().Done()
+	fmt.Println(err)
+	// Output:
+	// websocket: close sent
+	// websocket: close 1008 (policy violation): too many messages
 }
 
 func ExampleConn_Shutdown() {
@@ -565,6 +915,37 @@ func ExampleConn_SetPongHandler() {
 	// true
 }
 
+// What is to be done when the peer says good-bye, before the read returns it.
+func ExampleConn_SetCloseHandler() {
+	client, server := pipe()
+	answer := server.CloseHandler()
+	server.SetCloseHandler(func(code int, text string) error {
+		fmt.Println("leaving:", code, text)
+		return answer(code, text)
+	})
+	go client.Shutdown(context.Background(), websocket.CloseNormalClosure, "enough")
+	_, _, err := server.ReadMessage()
+	fmt.Println(err)
+	// Output:
+	// leaving: 1000 enough
+	// websocket: close 1000 (normal): enough
+}
+
+// Which ends are worth a line in a log, and which are not.
+func ExampleIsUnexpectedCloseError() {
+	for _, err := range []error{
+		&websocket.CloseError{Code: websocket.CloseGoingAway},
+		fmt.Errorf("room 7: %w", &websocket.CloseError{Code: websocket.CloseAbnormalClosure}),
+		net.ErrClosed,
+	} {
+		fmt.Println(websocket.IsUnexpectedCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway))
+	}
+	// Output:
+	// false
+	// true
+	// false
+}
+
 // A handshake that was done elsewhere.
 func ExampleNewConn() {
 	clientEnd, serverEnd := net.Pipe()
@@ -636,4 +1017,29 @@ func ExampleTrace() {
 	// level=INFO msg=read bytes=1400 compressed=true smaller=true
 	// level=INFO msg=written bytes=1400 compressed=true smaller=true
 	// level=INFO msg=closed by=peer code=1000 reason=done
+}
+
+// Two who watch the same connections.
+func ExampleMultiTrace() {
+	count := &websocket.Trace{Opened: func(*websocket.Conn) { fmt.Println("one more") }}
+	ends := &websocket.Trace{Closed: func(_ *websocket.Conn, e websocket.CloseInfo) { fmt.Println("ended by", e.By) }}
+	nc, _ := net.Pipe()
+	c := websocket.NewConn(nc, websocket.Negotiated{}, websocket.Options{Trace: websocket.MultiTrace(count, ends)})
+	_ = c.Close()
+	// Output:
+	// one more
+	// ended by us
+}
+
+// The header of the frame of RFC 6455, section 5.7, that holds a masked "Hello".
+func ExampleParseFrameHeader() {
+	frame := []byte{0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}
+	h, n, err := websocket.ParseFrameHeader(frame)
+	if err != nil {
+		log.Fatal(err)
+	}
+	payload := frame[n : n+int(h.Length)]
+	websocket.Mask(h.MaskKey, 0, payload)
+	fmt.Println(h.Fin, h.Opcode == websocket.TextMessage, h.Masked, string(payload))
+	// Output: true true true Hello
 }
