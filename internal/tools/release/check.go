@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
-	"golang.org/x/mod/module"
+	gomodule "golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 )
 
@@ -61,8 +61,28 @@ func (r *repository) prepare(out io.Writer, version string) error {
 		}
 		fmt.Fprintf(out, "%s requires %s %s\n", m.path(), r.modules[0].path(), version)
 	}
-	fmt.Fprintf(out, "Now commit that, and check the commit.\n")
+	for _, m := range r.follow() {
+		if _, err := output(filepath.Join(r.dir, m.dir), p.env, "go", "mod", "tidy"); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s follows\n", m.path())
+	}
+	fmt.Fprintln(out, "Now commit that, and check the commit.")
 	return nil
+}
+
+// follow returns the modules that are not published and require one below the root module.
+// Their replace stays, but they have to require what that one does.
+func (r *repository) follow() (all []module) {
+	for _, m := range r.others {
+		for _, other := range r.modules[1:] {
+			if required(m.file, other.path()) != "" {
+				all = append(all, m)
+				break
+			}
+		}
+	}
+	return all
 }
 
 // check tells whether HEAD can be tagged as version.
@@ -93,6 +113,11 @@ func (r *repository) check(out io.Writer, version string) error {
 		}
 		fmt.Fprintf(out, "%s builds by itself\n", m.path())
 	}
+	for _, m := range r.follow() {
+		if _, err := output(filepath.Join(r.dir, m.dir), p.env, "go", "mod", "tidy", "-diff"); err != nil {
+			return err
+		}
+	}
 	n, err := p.use(r.modules)
 	if err != nil {
 		return err
@@ -119,8 +144,8 @@ func (r *repository) fits(version string) error {
 	}
 	var err error
 	for _, m := range r.modules {
-		_, major, _ := module.SplitPathVersion(m.path())
-		if e := module.CheckPathMajor(version, major); e != nil {
+		_, major, _ := gomodule.SplitPathVersion(m.path())
+		if e := gomodule.CheckPathMajor(version, major); e != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", m.path(), e))
 		}
 		last, e := r.last(m)
@@ -153,7 +178,7 @@ func (r *repository) dated(version string) error {
 }
 
 // untagged checks that the version's tag is still free, or HEAD's.
-func (r *repository) untagged(m published, version string) error {
+func (r *repository) untagged(m module, version string) error {
 	tag := m.tag(version)
 	commit, err := r.git("rev-parse", "--verify", "--quiet", "refs/tags/"+tag+"^{commit}")
 	if err != nil {
@@ -167,7 +192,7 @@ func (r *repository) untagged(m published, version string) error {
 }
 
 // standsAlone checks that a go.mod means the same to those who download the module.
-func (r *repository) standsAlone(m published, version string) error {
+func (r *repository) standsAlone(m module, version string) error {
 	var err error
 	for _, replaced := range m.file.Replace {
 		err = errors.Join(err, fmt.Errorf("%s replaces %s, which nobody else sees", path.Join(m.dir, "go.mod"), replaced.Old.Path))

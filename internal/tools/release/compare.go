@@ -41,7 +41,7 @@ func (r *repository) compare(out io.Writer, base string) error {
 
 // compareModule is compare for one module. It tells whether there was something to compare
 // with.
-func (r *repository) compareModule(out io.Writer, m published, base, next string) (compared bool, err error) {
+func (r *repository) compareModule(out io.Writer, m module, base, next string) (compared bool, err error) {
 	now, err := load(r.dir, m)
 	if err != nil {
 		return false, err
@@ -125,12 +125,12 @@ func (r *repository) at(revision, dir string) (*apidiff.Module, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return load(scratch, published{dir: dir, file: file})
+	return load(scratch, module{dir: dir, file: file})
 }
 
 // load returns the API of a module in the tree at root. It is built with the root module
 // beside it, even if it requires a version that nobody can download yet.
-func load(root string, m published) (*apidiff.Module, error) {
+func load(root string, m module) (*apidiff.Module, error) {
 	work, err := os.MkdirTemp("", "release")
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/module"
+	gomodule "golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
 )
 
@@ -59,8 +59,8 @@ func fileURL(dir string) string {
 func (p *proxy) remove() { os.RemoveAll(p.dir) }
 
 // add puts a module in, as HEAD has it.
-func (p *proxy) add(m published) error {
-	escaped, err := module.EscapePath(m.path())
+func (p *proxy) add(m module) error {
+	escaped, err := gomodule.EscapePath(m.path())
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (p *proxy) add(m published) error {
 	if subdir == "." {
 		subdir = ""
 	}
-	err = zip.CreateFromVCS(f, module.Version{Path: m.path(), Version: p.version}, p.r.dir, "HEAD", subdir)
+	err = zip.CreateFromVCS(f, gomodule.Version{Path: m.path(), Version: p.version}, p.r.dir, "HEAD", subdir)
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -97,7 +97,7 @@ func (p *proxy) add(m published) error {
 }
 
 // build downloads a module and builds it, with its tests, outside of any workspace.
-func (p *proxy) build(m published) error {
+func (p *proxy) build(m module) error {
 	said, err := output(p.dir, p.env, "go", "mod", "download", "-json", m.path()+"@"+p.version)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (p *proxy) build(m published) error {
 	if m.dir == "." {
 		dir = filepath.Join(p.dir, "root")
 	}
-	if err := zip.Unzip(dir, module.Version{Path: m.path(), Version: p.version}, download.Zip); err != nil {
+	if err := zip.Unzip(dir, gomodule.Version{Path: m.path(), Version: p.version}, download.Zip); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
@@ -126,7 +126,7 @@ func (p *proxy) build(m published) error {
 }
 
 // use builds a program that imports the packages of all modules.
-func (p *proxy) use(modules []published) (n int, err error) {
+func (p *proxy) use(modules []module) (n int, err error) {
 	dir := filepath.Join(p.dir, "program")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return 0, err
@@ -157,7 +157,7 @@ func (p *proxy) use(modules []published) (n int, err error) {
 }
 
 // install installs the commands of a module as people do.
-func (p *proxy) install(m published) (commands []string, err error) {
+func (p *proxy) install(m module) (commands []string, err error) {
 	said, err := p.r.git("ls-files", "--", "cmd/*/main.go")
 	if err != nil {
 		return nil, err

@@ -16,6 +16,21 @@ const (
 	otherMod = "module example.org/lib/other\n\ngo 1.26.0\n\nreplace example.org/lib => ..\n\nrequire example.org/lib v0.0.0-00010101000000-000000000000\n"
 )
 
+const benchMod = `module example.org/lib/internal/bench
+
+go 1.26.0
+
+replace (
+	example.org/lib => ../..
+	example.org/lib/other => ../../other
+)
+
+require (
+	example.org/lib v0.0.0-00010101000000-000000000000
+	example.org/lib/other v0.0.0-00010101000000-000000000000
+)
+`
+
 // A clone is a repository for a test.
 type clone struct {
 	t   *testing.T
@@ -37,8 +52,8 @@ func newClone(t *testing.T) clone {
 	c.write("cmd/tool/main.go", "package main\n\nimport \"example.org/lib\"\n\nfunc main() { println(lib.F(1)) }\n")
 	c.write("other/go.mod", otherMod)
 	c.write("other/other.go", "package other\n\nimport \"example.org/lib\"\n\nfunc G() int { return lib.F(2) }\n\ntype T struct{ A int }\n")
-	c.write("internal/bench/go.mod", strings.ReplaceAll(strings.ReplaceAll(otherMod, "lib/other", "lib/internal/bench"), "..", "../.."))
-	c.write("internal/bench/bench.go", "package bench\n\nimport \"example.org/lib\"\n\nvar B = lib.F(3)\n")
+	c.write("internal/bench/go.mod", benchMod)
+	c.write("internal/bench/bench.go", "package bench\n\nimport (\n\t\"example.org/lib\"\n\t\"example.org/lib/other\"\n)\n\nvar B = lib.F(3) + other.G()\n")
 	c.commit()
 	return c
 }
@@ -245,9 +260,10 @@ func TestRelease(t *testing.T) {
 	out, err := c.run("check", "-w", version)
 	require.NoError(t, err)
 	require.Contains(t, out, "example.org/lib/other requires example.org/lib v1.0.0\n")
-	require.Equal(t, "internal/bench/go.mod\n", c.git("grep", "-l", "^replace"), "these need it")
+	require.Contains(t, out, "example.org/lib/internal/bench follows\n")
+	require.Equal(t, "internal/bench/go.mod\n", c.git("grep", "-l", "^replace"), "this one needs it")
 	_, err = c.run("check", version)
-	require.ErrorContains(t, err, "not all is committed:\n M other/go.mod\n?? other/go.sum")
+	require.ErrorContains(t, err, "not all is committed:\n M internal/bench/go.mod\n M other/go.mod\n?? other/go.sum")
 	c.commit()
 
 	out, err = c.run("check", version)
@@ -299,6 +315,9 @@ func TestReleaseRefused(t *testing.T) {
 		{"a sum of another content", "v1.0.0", func(c clone) {
 			c.edit("other/go.sum", "example.org/lib v1.0.0 h1:", "example.org/lib v1.0.0 h1:AAAA")
 		}, "checksum mismatch"},
+		{"a module that does not follow", "v1.0.0", func(c clone) {
+			c.write("internal/bench/go.mod", benchMod)
+		}, "+\texample.org/lib v1.0.0"},
 		{"go vet complains", "v1.0.0", func(c clone) {
 			c.write("other/other_test.go", "package other\n\nimport \"testing\"\n\nfunc TestG(t *testing.T) { t.Fatalf(\"%d\", \"one\") }\n")
 		}, "wrong type string"},

@@ -19,22 +19,23 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// A repository is a clone with the modules that are published from it.
+// A repository is a clone with the modules in it.
 type repository struct {
 	dir     string
-	modules []published // the root module first
+	modules []module // those that are published, the root module first
+	others  []module // those that are not published
 }
 
-// A published module has a version of its own.
-type published struct {
+// A module is one of the repository's.
+type module struct {
 	dir  string // within the repository, "." for the root module
 	file *modfile.File
 }
 
-func (m published) path() string { return m.file.Module.Mod.Path }
+func (m module) path() string { return m.file.Module.Mod.Path }
 
 // tag is the tag of a version of m.
-func (m published) tag(version string) string {
+func (m module) tag(version string) string {
 	return path.Join(m.dir, version)
 }
 
@@ -58,16 +59,17 @@ func open(dir string) (*repository, error) {
 		return nil, err
 	}
 	for _, name := range strings.Fields(files) {
-		if !isPublished(path.Dir(name)) {
-			continue
-		}
-		m := published{dir: path.Dir(name)}
+		m := module{dir: path.Dir(name)}
 		if m.file, err = r.goMod(m.dir); err != nil {
 			return nil, err
 		}
-		r.modules = append(r.modules, m)
+		if isPublished(m.dir) {
+			r.modules = append(r.modules, m)
+		} else {
+			r.others = append(r.others, m)
+		}
 	}
-	slices.SortFunc(r.modules, func(a, b published) int { return strings.Compare(a.dir, b.dir) })
+	slices.SortFunc(r.modules, func(a, b module) int { return strings.Compare(a.dir, b.dir) })
 	if len(r.modules) == 0 || r.modules[0].dir != "." {
 		return nil, fmt.Errorf("%s has no go.mod", dir)
 	}
@@ -104,7 +106,7 @@ func output(dir string, env []string, name string, args ...string) (string, erro
 
 // last returns the highest version of m that HEAD descends from, "" for none. Versions such
 // as v1.2.0-rc.1 promise nothing.
-func (r *repository) last(m published) (version string, err error) {
+func (r *repository) last(m module) (version string, err error) {
 	prefix := strings.TrimSuffix(m.tag("v"), "v")
 	tags, err := r.git("tag", "--merged", "HEAD", "--list", prefix+"v*")
 	if err != nil {
