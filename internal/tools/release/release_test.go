@@ -248,6 +248,18 @@ func TestCompareWithARevision(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 }
 
+// A clone without history has no tags either, and CI must not take that for a reason.
+func TestCompareInAShallowClone(t *testing.T) {
+	c := newClone(t)
+	c.tag("v1.0.0")
+	c.commit()
+	shallow := clone{t, t.TempDir()}
+	shallow.git("clone", "--quiet", "--depth=1", "file://"+c.dir, ".")
+	_, err := shallow.run("compare")
+	require.ErrorIs(t, err, errNothingTagged)
+	require.ErrorContains(t, err, "this clone is shallow: git fetch --unshallow --tags")
+}
+
 func TestRelease(t *testing.T) {
 	const version = "v1.0.0"
 	c := newClone(t)
