@@ -694,8 +694,8 @@ func ExampleConn_TryWriteMessage() {
 	clientEnd, serverEnd := net.Pipe()
 	client := websocket.NewConn(clientEnd, websocket.Negotiated{}, websocket.Options{})
 	server := websocket.NewConn(serverEnd, websocket.Negotiated{Server: true}, websocket.Options{WriteQueue: 1 << 10})
-	defer client.Close()
 	defer server.Close()
+	defer client.Close()
 
 	skipped := int64(0)
 	for price := range 1000 { // the client does not read yet
