@@ -4,16 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
 	"go/build"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -31,8 +36,7 @@ func (p probe) find(l *library) (verdict, error) {
 	e.close()
 	if err == nil {
 		name := runtime.FuncForPC(reflect.ValueOf(p).Pointer()).Name()
-		name = strings.TrimPrefix(name, "main.")
-		name, _, _ = strings.Cut(name, ".") // of a function that makes probes
+		name = strings.Split(path.Base(name), ".")[1] // of package.name
 		v.saw = fmt.Sprintf("Probe `%s`: %s.", name, v.saw)
 	}
 	return v, err
@@ -57,8 +61,8 @@ func (s line) find(l *library) (verdict, error) {
 	return verdict{s.cell, fmt.Sprintf("%s: `%s`", where, found)}, nil
 }
 
-func findLine(path, needle string) (n int, found string, err error) {
-	b, err := os.ReadFile(path)
+func findLine(file, needle string) (n int, found string, err error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return 0, "", err
 	}
@@ -67,7 +71,7 @@ func findLine(path, needle string) (n int, found string, err error) {
 			return i + 1, strings.TrimSpace(s), nil
 		}
 	}
-	return 0, "", fmt.Errorf("%s has no %q", path, needle)
+	return 0, "", fmt.Errorf("%s has no %q", file, needle)
 }
 
 // nothing is a regular expression that no line of a library's source matches: of its Go files
@@ -78,7 +82,7 @@ type nothing struct {
 }
 
 func (s nothing) find(l *library) (verdict, error) {
-	re := regexp.MustCompile(s.pattern)
+	re := regexp.MustCompile("(?m)" + s.pattern)
 	m, err := moduleOf(l)
 	if err != nil {
 		return verdict{}, err
@@ -92,10 +96,8 @@ func (s nothing) find(l *library) (verdict, error) {
 		if err != nil {
 			return verdict{}, err
 		}
-		for text := range strings.Lines(string(b)) {
-			if re.MatchString(text) {
-				return verdict{}, fmt.Errorf("%s matches %q: %s", name, s.pattern, strings.TrimSpace(text))
-			}
+		if found := re.Find(b); found != nil {
+			return verdict{}, fmt.Errorf("%s matches %q: %s", name, s.pattern, found)
 		}
 	}
 	kind := "source"
@@ -108,9 +110,14 @@ func (s nothing) find(l *library) (verdict, error) {
 // module is what the go command knows of one.
 type module struct{ Path, Version, Dir, GoVersion string }
 
-var modules = map[string]module{}
+var (
+	modulesMu sync.Mutex
+	modules   = map[string]module{}
+)
 
 func moduleOf(l *library) (module, error) {
+	modulesMu.Lock()
+	defer modulesMu.Unlock()
 	if m, ok := modules[l.module]; ok {
 		return m, nil
 	}
@@ -127,7 +134,9 @@ func moduleOf(l *library) (module, error) {
 }
 
 func goCommand(args ...string) ([]byte, error) {
-	out, err := exec.Command("go", args...).Output()
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return nil, fmt.Errorf("go %s: %s", strings.Join(args, " "), exit.Stderr)
@@ -138,17 +147,17 @@ func goCommand(args ...string) ([]byte, error) {
 // files are a module's Go files, by slash-separated names: tests, or the others.
 func (m module) files(tests bool) ([]string, error) {
 	var names []string
-	err := filepath.WalkDir(m.Dir, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(m.Dir, path)
+		name, err := filepath.Rel(m.Dir, file)
 		if err != nil {
 			return err
 		}
 		name = filepath.ToSlash(name)
 		if d.IsDir() {
-			_, nested := os.Stat(filepath.Join(path, "go.mod"))
+			_, nested := os.Stat(filepath.Join(file, "go.mod"))
 			if name != "." && nested == nil || slices.Contains([]string{".git", "example", "examples", "autobahn", "internal/test", "cmd", "testdata"}, name) {
 				return filepath.SkipDir
 			}
@@ -194,6 +203,102 @@ func (needsModules) find(l *library) (verdict, error) {
 		saw = strings.Join(paths, ", ")
 	}
 	return verdict{fmt.Sprint(len(paths)), fmt.Sprintf("`go list -deps %s`: %s", strings.Join(l.packages, " "), saw)}, nil
+}
+
+// gorillaNames counts the names of gorilla/websocket that a library has.
+type gorillaNames struct{}
+
+func (gorillaNames) find(l *library) (verdict, error) {
+	if l == gorillaLibrary {
+		return verdict{"its own", "They are its own."}, nil
+	}
+	want, err := exported(gorillaLibrary)
+	if err != nil {
+		return verdict{}, err
+	}
+	has, err := exported(l)
+	if err != nil {
+		return verdict{}, err
+	}
+	n := 0
+	for name := range want {
+		if has[name] {
+			n++
+		}
+	}
+	if n == len(want) {
+		return verdict{"all", fmt.Sprintf("Its package has all %d.", n)}, nil
+	}
+	return verdict{fmt.Sprintf("%d of %d", n, len(want)), fmt.Sprintf("Its package has %d of %d.", n, len(want))}, nil
+}
+
+// exported are the exported names of a library's first package: Dial, Conn.Close, Dialer.Jar.
+func exported(l *library) (map[string]bool, error) {
+	m, err := moduleOf(l)
+	if err != nil {
+		return nil, err
+	}
+	files, err := m.files(false)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	add := func(parts ...string) {
+		for _, p := range parts {
+			if !ast.IsExported(p) {
+				return
+			}
+		}
+		names[strings.Join(parts, ".")] = true
+	}
+	for _, name := range files {
+		if strings.Contains(name, "/") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(m.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil {
+					add(d.Name.Name)
+				} else if on := receiver(d.Recv.List[0].Type); on != "" {
+					add(on, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					switch s := s.(type) {
+					case *ast.ValueSpec:
+						for _, id := range s.Names {
+							add(id.Name)
+						}
+					case *ast.TypeSpec:
+						add(s.Name.Name)
+						if fields, ok := s.Type.(*ast.StructType); ok {
+							for _, f := range fields.Fields.List {
+								for _, id := range f.Names {
+									add(s.Name.Name, id.Name)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	return names, nil
+}
+
+func receiver(t ast.Expr) string {
+	if p, ok := t.(*ast.StarExpr); ok {
+		t = p.X
+	}
+	if id, ok := t.(*ast.Ident); ok {
+		return id.Name
+	}
+	return "" // generic
 }
 
 // released is the date of a library's version.

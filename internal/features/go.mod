@@ -16,11 +16,13 @@ require (
 	github.com/gorilla/websocket v1.5.3
 	github.com/lxzan/gws v1.10.2
 	github.com/quic-go/quic-go v0.65.0
+	github.com/stretchr/testify v1.12.1
 )
 
 require (
 	github.com/klauspost/compress v1.17.9 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 func main() {
@@ -55,20 +56,39 @@ func run(write bool) error {
 	return nil
 }
 
-// find fills the whole table.
+// find fills the whole table. What counts goroutines goes first and alone; the others run
+// beside each other, since some wait.
 func find() (*table, error) {
-	t := new(table)
-	var errs []error
-	for _, r := range rows {
-		var found []verdict
-		for i, s := range r.sources {
-			v, err := s.find(libraries[i])
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s, %s: %w", r.title, libraries[i].name, err))
-			}
-			found = append(found, v)
+	t := &table{cells: make([][]verdict, len(rows))}
+	errs := make([]error, len(rows)*len(libraries))
+	cell := func(i, j int) {
+		v, err := rows[i].sources[j].find(libraries[j])
+		if err != nil {
+			errs[i*len(libraries)+j] = fmt.Errorf("%s, %s: %w", rows[i].title, libraries[j].name, err)
 		}
-		t.cells = append(t.cells, found)
+		t.cells[i][j] = v
 	}
+	var wg sync.WaitGroup
+	busy := make(chan struct{}, 4)
+	for _, alone := range []bool{true, false} {
+		for i := range rows {
+			if rows[i].alone != alone {
+				continue
+			}
+			t.cells[i] = make([]verdict, len(libraries))
+			for j := range libraries {
+				if alone {
+					cell(i, j)
+					continue
+				}
+				busy <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-busy }()
+					cell(i, j)
+				})
+			}
+		}
+	}
+	wg.Wait()
 	return t, errors.Join(errs...)
 }

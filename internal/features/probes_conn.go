@@ -42,16 +42,15 @@ func twoWriters(e *env, l *library) (verdict, error) {
 		return verdict{"panic", fmt.Sprintf("the second writer panicked: %v", two.panicked)}, nil
 	}
 	if g.held() > 1 { // both are in the network connection's Write: let them go by turns
-		for range 4 {
-			g.pass()
-			select {
-			case <-g.arrived:
-			case <-one.returned:
-			case <-two.returned:
-			case <-e.ctx.Done():
-				return verdict{}, e.ctx.Err()
-			}
+		<-g.arrived
+		g.pass()
+		select {
+		case <-g.arrived: // the first one has more
+		case <-one.returned:
+		case <-e.ctx.Done():
+			return verdict{}, e.ctx.Err()
 		}
+		g.pass()
 	}
 	g.open()
 	for _, w := range []*call{one, two} {
@@ -176,32 +175,39 @@ func readThousandTimes(e *env, l *library) (verdict, error) {
 	return verdict{"an error each time", "1,100 reads after the end returned an error"}, nil
 }
 
-// largest tries messages of the library's default limit and of a byte more.
-func largest(limit int64, name string) func(e *env, l *library) (verdict, error) {
-	return func(e *env, l *library) (verdict, error) {
-		if limit == 0 {
-			const size = 33 << 20
-			n, code, err := oversized(e, l, size)
-			if err != nil || n != size {
-				return verdict{}, fmt.Errorf("33 MiB: %d bytes, close code %d, %v", n, code, err)
-			}
-			return verdict{"none", "a message of 33 MiB was delivered"}, nil
+// defaultLimits are the largest messages of libraries that have such a limit by default.
+var defaultLimits = map[*library]struct {
+	bytes int64
+	name  string
+}{
+	ours:         {32 << 20, "32 MiB"},
+	coderLibrary: {32 << 10, "32 KiB"},
+	gwsLibrary:   {16 << 20, "16 MiB"},
+}
+
+// largest sends messages of the library's default limit and of a byte more, or one that is
+// larger than any of these.
+func largest(e *env, l *library) (verdict, error) {
+	limit, ok := defaultLimits[l]
+	if !ok {
+		const size = 33 << 20
+		if n, code, err := oversized(e, l, size); err != nil || n != size {
+			return verdict{}, fmt.Errorf("33 MiB: %d bytes, close code %d, %v", n, code, err)
 		}
-		if n, _, err := oversized(e, l, limit); n != limit {
-			return verdict{}, fmt.Errorf("a message of the limit was not delivered: %v", err)
-		}
-		_, code, err := oversized(e, l, limit+1)
-		if err == nil {
-			return verdict{}, errors.New("a message beyond the limit was delivered")
-		}
-		return verdict{name, fmt.Sprintf("a message of %s was delivered, one with a byte more failed the connection with close code %d", name, code)}, nil
+		return verdict{"none", "a message of 33 MiB was delivered"}, nil
 	}
+	if n, _, err := oversized(e, l, limit.bytes); n != limit.bytes {
+		return verdict{}, fmt.Errorf("a message of the limit was not delivered: %v", err)
+	}
+	_, code, err := oversized(e, l, limit.bytes+1)
+	if err == nil {
+		return verdict{}, errors.New("a message beyond the limit was delivered")
+	}
+	return verdict{limit.name, fmt.Sprintf("a message of %s was delivered, one with a byte more failed the connection with close code %d", limit.name, code)}, nil
 }
 
 func oversized(e *env, l *library, size int64) (n int64, code int, err error) {
-	inner := newEnv()
-	defer inner.close()
-	c, p, err := inner.open(l, setup{}, nil, nil)
+	c, p, err := e.open(l, setup{}, nil, nil)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -224,9 +230,9 @@ func oversized(e *env, l *library, size int64) (n int64, code int, err error) {
 	return int64(len(got)), code, err
 }
 
-// bomb sends 16 KiB that inflate to 16 MiB to a library that was told to take 1 MiB.
+// bomb sends 1 KiB that inflates to 1 MiB to a library that was told to take 64 KiB.
 func bomb(e *env, l *library) (verdict, error) {
-	const limit, size = 1 << 20, 16 << 20
+	const limit, size = 64 << 10, 1 << 20
 	c, p, err := e.open(l, setup{compress: true, limit: limit}, nil, offer("permessage-deflate; server_no_context_takeover; client_no_context_takeover"))
 	if err != nil {
 		return verdict{}, err
@@ -240,9 +246,9 @@ func bomb(e *env, l *library) (verdict, error) {
 	}
 	got, err := c.read()
 	if err != nil {
-		return verdict{"yes", "with a limit of 1 MiB, a message of 16 KiB that inflates to 16 MiB failed"}, nil
+		return verdict{"yes", "with a limit of 64 KiB, a message of 1 KiB that inflates to 1 MiB failed"}, nil
 	}
-	return verdict{"no", fmt.Sprintf("with a limit of 1 MiB, a message of 16 KiB was delivered as %d MiB", len(got)>>20)}, nil
+	return verdict{"no", fmt.Sprintf("with a limit of 64 KiB, a message of 1 KiB was delivered as %d KiB", len(got)>>10)}, nil
 }
 
 func deflated(p []byte) []byte {
@@ -419,6 +425,16 @@ func closeWaits(e *env, l *library) (verdict, error) {
 		return verdict{}, err
 	}
 	return verdict{"yes", "the call returned when the peer had answered"}, nil
+}
+
+// closesAtOnce is closeWaits for those that do not.
+func closesAtOnce(e *env, l *library) (verdict, error) {
+	v, err := closeWaits(e, l)
+	if err == nil && v.cell != "no" {
+		err = errors.New(v.saw)
+	}
+	v.cell = "does not wait"
+	return v, err
 }
 
 // pongEchoes has the peer send a ping with a payload.

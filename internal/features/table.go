@@ -12,6 +12,7 @@ type row struct {
 	short   bool // is also in README.md
 	means   string
 	sources [5]source // in the order of libraries
+	alone   bool      // nothing else may run meanwhile
 }
 
 // table is what was found: the verdicts of each row.

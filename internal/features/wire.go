@@ -303,20 +303,23 @@ type gate struct {
 	net.Conn
 	mu      sync.Mutex
 	shut    bool
-	waiting []chan struct{} // the writes that are held up, oldest first
-	arrived chan struct{}   // one for each
+	waiting []heldWrite   // oldest first
+	arrived chan struct{} // one for each
 }
+
+type heldWrite struct{ turn, done chan struct{} }
 
 func newGate(nc net.Conn) *gate { return &gate{Conn: nc, arrived: make(chan struct{}, 100)} }
 
 func (g *gate) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	if g.shut {
-		turn := make(chan struct{})
-		g.waiting = append(g.waiting, turn)
+		h := heldWrite{make(chan struct{}), make(chan struct{})}
+		g.waiting = append(g.waiting, h)
 		g.arrived <- struct{}{}
 		g.mu.Unlock()
-		<-turn
+		<-h.turn
+		defer close(h.done)
 	} else {
 		g.mu.Unlock()
 	}
@@ -336,14 +339,14 @@ func (g *gate) held() int {
 	return len(g.waiting)
 }
 
-// pass lets the oldest write go on.
+// pass lets the oldest write go on, and returns when it is done.
 func (g *gate) pass() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.waiting) > 0 {
-		close(g.waiting[0])
-		g.waiting = g.waiting[1:]
-	}
+	h := g.waiting[0]
+	g.waiting = g.waiting[1:]
+	g.mu.Unlock()
+	close(h.turn)
+	<-h.done
 }
 
 // open lets all writes go on.
@@ -351,8 +354,8 @@ func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = false
-	for _, turn := range g.waiting {
-		close(turn)
+	for _, h := range g.waiting {
+		close(h.turn)
 	}
 	g.waiting = nil
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDocuments finds all that the table says anew.
+func TestDocuments(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the table is that of Linux, where an idle connection needs no goroutine: run this there")
+	}
+	found, err := find()
+	require.NoError(t, err)
+	root, err := moduleOf(ours)
+	require.NoError(t, err)
+	for _, name := range []string{"docs/compared.md", "README.md"} {
+		b, err := os.ReadFile(filepath.Join(root.Dir, filepath.FromSlash(name)))
+		require.NoError(t, err)
+		want, err := found.into(name, string(b))
+		require.NoError(t, err)
+		require.Equal(t, want, string(b), "%s: go -C internal/features run . -write", name)
+	}
+}
+
+func TestTable(t *testing.T) {
+	titles := map[string]bool{}
+	short := 0
+	for _, r := range rows {
+		require.NotEmpty(t, r.means, r.title)
+		require.False(t, titles[slug(r.title)], r.title)
+		titles[slug(r.title)] = true
+		for i, s := range r.sources {
+			require.NotNil(t, s, "%s, %s", r.title, libraries[i].name)
+		}
+		if r.short {
+			short++
+		}
+	}
+	require.LessOrEqual(t, short, 16, "the table in README.md is to be a short one")
+}
+
+func TestInto(t *testing.T) {
+	found := &table{}
+	for range rows {
+		found.cells = append(found.cells, make([]verdict, len(libraries)))
+	}
+	_, err := found.into("docs/compared.md", "no marks")
+	require.ErrorContains(t, err, begin[:len(begin)-1])
+	_, err = found.into("docs/compared.md", begin)
+	require.ErrorContains(t, err, end[:len(end)-1])
+	same, err := found.into("README.md", "no marks")
+	require.NoError(t, err)
+	require.Equal(t, "no marks", same)
+	once, err := found.into("README.md", "before\n"+begin+"old\n"+end+"after\n")
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(once, "before\n"+begin+"\n| |"), once)
+	require.True(t, strings.HasSuffix(once, "|\n\n"+end+"after\n"), once)
+	twice, err := found.into("README.md", once)
+	require.NoError(t, err)
+	require.Equal(t, once, twice)
+}
+
+// What the settling of calls stands on.
+func TestSettle(t *testing.T) {
+	e := newEnv()
+	defer e.close()
+	block := make(chan struct{})
+	waiting := start(func() error {
+		<-block
+		return nil
+	})
+	returned, err := waiting.settle(e.ctx)
+	require.NoError(t, err)
+	require.False(t, returned)
+	close(block)
+	require.NoError(t, waiting.wait(e.ctx))
+	returned, err = waiting.settle(e.ctx)
+	require.NoError(t, err)
+	require.True(t, returned)
+	panicking := start(func() error { panic("at once") })
+	require.ErrorContains(t, panicking.wait(e.ctx), "at once")
+}
