@@ -54,8 +54,10 @@ func (s line) find(l *library) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	where := fmt.Sprintf("[%s](../%s)", s.file, s.file) // whose lines move
-	if l != ours {
+	where := fmt.Sprintf("[%s](../%s)", s.file, s.file)
+	if l == ours {
+		found = s.needle // our lines move, and change
+	} else {
 		where = fmt.Sprintf("[%s, line %d](https://%s/blob/%s/%s#L%d)", s.file, n, l.module, m.Version, s.file, n)
 	}
 	return verdict{s.cell, fmt.Sprintf("%s: `%s`", where, found)}, nil

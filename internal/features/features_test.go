@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -15,8 +16,15 @@ func TestDocuments(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the table is that of Linux, where an idle connection needs no goroutine: run this there")
 	}
+	before := runtime.NumGoroutine()
 	found, err := find()
 	require.NoError(t, err)
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			require.FailNow(t, "goroutines stay behind", string(stacks[:runtime.Stack(stacks, true)]))
+		}
+	}
 	root, err := moduleOf(ours)
 	require.NoError(t, err)
 	for _, name := range []string{"docs/compared.md", "README.md"} {

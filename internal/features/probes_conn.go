@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -480,18 +479,24 @@ func pingWaits(e *env, l *library) (verdict, error) {
 	return verdict{"yes", "the call returned when the pong had come"}, pinging.wait(e.ctx)
 }
 
-// keepsAlive waits for a ping that nobody asked for.
+// keepsAlive waits for a ping that nobody asked for, and answers neither it nor anything.
 func keepsAlive(e *env, l *library) (verdict, error) {
 	c, p, err := e.open(l, setup{keepTime: 10 * time.Millisecond}, nil, nil)
 	if err != nil {
 		return verdict{}, err
 	}
-	start(func() error { _, err := c.read(); return err })
+	reading := start(func() error {
+		_, err := c.read()
+		return err
+	})
 	f, err := p.receive()
 	if err != nil || f.Opcode != ping {
 		return verdict{}, fmt.Errorf("opcode %d, %v", f.Opcode, err)
 	}
-	return verdict{"yes", "with `PingInterval` set, a silent peer was sent a ping"}, nil
+	if err := reading.wait(e.ctx); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return verdict{}, fmt.Errorf("reading from a peer that does not answer: %v", err)
+	}
+	return verdict{"yes", "with `PingInterval` set, a silent peer was sent a ping, and reading ended when it did not answer"}, nil
 }
 
 // broadcasts sends to a peer that does not read and to one that does.
@@ -599,8 +604,6 @@ func leaves(e *env, l *library) (verdict, error) {
 	}
 	return verdict{"yes", "one call sent three peers close code 1001 and returned when they had answered"}, leaving.wait(e.ctx)
 }
-
-var idleGoroutine = regexp.MustCompile(`(?m)^goroutine \d+ `)
 
 // idleGoroutines counts the goroutines that 20 idle connections keep.
 func idleGoroutines(e *env, l *library) (verdict, error) {
