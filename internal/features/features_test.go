@@ -94,3 +94,45 @@ func TestSettle(t *testing.T) {
 	panicking := start(func() error { panic("at once") })
 	require.ErrorContains(t, panicking.wait(e.ctx), "at once")
 }
+
+// A source that does not say what its cell says is an error.
+func TestSources(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		source source
+		want   string // in the error; "" is none
+	}{
+		{"line", line{"yes", "conn.go", "func (c *Conn) NextReader()"}, ""},
+		{"line that is not there", line{"yes", "conn.go", "func (c *Conn) NextReader(ctx"}, "has no"},
+		{"file that is not there", line{"yes", "nowhere.go", "func"}, "nowhere.go"},
+		{"nothing", nothing{"no", `func \(c \*Conn\) Ping\(`, false}, ""},
+		{"nothing, at the beginning of a line", nothing{"no", `^func NewPreparedMessage`, false}, "prepared.go matches"},
+		{"nothing in tests", nothing{"no", `^func TestJoinMessages`, true}, "join_test.go matches"},
+		{"measured", measured{idleTable, "gorilla", "10000", kilobytes}, ""},
+		{"table that was not measured", measured{"Somersaults", "gorilla", "10000", kilobytes}, "no table"},
+		{"row that was not measured", measured{idleTable, "nobody", "10000", kilobytes}, "no row nobody"},
+		{"column that was not measured", measured{idleTable, "gorilla", "12", kilobytes}, "a column 12"},
+		{"probe that fails", probe(func(*env, *library) (verdict, error) { return verdict{}, os.ErrInvalid }), os.ErrInvalid.Error()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v, err := test.source.find(gorillaLibrary)
+			if test.want != "" {
+				require.ErrorContains(t, err, test.want)
+				return
+			}
+			require.NoError(t, err)
+			require.NotEmpty(t, v.cell)
+			require.NotEmpty(t, v.saw)
+		})
+	}
+}
+
+func TestSlug(t *testing.T) {
+	for title, want := range map[string]string{
+		"The peer's close code and reason arrive": "the-peers-close-code-and-reason-arrive",
+		"HTTP/2":                            "http2",
+		"Text checked for UTF-8 by default": "text-checked-for-utf-8-by-default",
+	} {
+		require.Equal(t, want, slug(title))
+	}
+}

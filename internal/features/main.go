@@ -2,8 +2,9 @@
 // reading their source, and writes the tables of docs/compared.md, and of README.md if there
 // is a place for one:
 //
-//	go run .           print the table
-//	go run . -write    write it
+//	go run .            print the table, and how each cell was found
+//	go run . -readme    print the short table, with the marks that README.md needs
+//	go run . -write     write both
 //
 // Its test fails where the documents say something else than it finds.
 package main
@@ -14,24 +15,33 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 )
 
 func main() {
 	write := flag.Bool("write", false, "write docs/compared.md, and the table in README.md if it has the marks for it")
+	readme := flag.Bool("readme", false, "print the short table, with the marks that README.md needs")
 	flag.Parse()
-	if err := run(*write); err != nil {
+	if err := run(*write, *readme); err != nil {
 		fmt.Fprintln(os.Stderr, "features:", err)
 		os.Exit(1)
 	}
 }
 
-func run(write bool) error {
+func run(write, readme bool) error {
+	if runtime.GOOS != "linux" {
+		return errors.New("the table is that of Linux, where an idle connection needs no goroutine: run this there")
+	}
 	t, err := find()
 	if err != nil {
 		return err
 	}
-	if !write {
+	switch {
+	case readme:
+		fmt.Print(begin + "\n" + t.brief() + "\n" + end)
+		return nil
+	case !write:
 		fmt.Print(t.long())
 		return nil
 	}

@@ -194,7 +194,7 @@ var rows = []row{
 	},
 	{
 		title: "Memory of an idle connection", short: true,
-		means: "Growth of the server's memory for each of 10,000 idle connections after a garbage collection, stacks of goroutines included, in the way of the library that takes least. It was measured once and is not a probe; [the page](../internal/benchmarks/NETWORK.md) says on what, and has the other ways. A version in brackets is the one that was measured.",
+		means: "Growth of the server's memory for each of 10,000 idle connections after a garbage collection, stacks of goroutines included, in the way of the library that takes least. It was measured once and is not a probe; [the page](../internal/benchmarks/NETWORK.md) says on what, and has the other ways. gobwas/ws was measured with a goroutine for each connection; with a poller it takes less. A version in brackets is the one that was measured.",
 		sources: [5]source{
 			idleMemory("duplexkit-start"), idleMemory("gorilla-returned"), idleMemory("coder-returned"),
 			idleMemory("gobwas"), idleMemory("gws"),
@@ -476,7 +476,7 @@ var rows = []row{
 	},
 	{
 		title:   "Latest version",
-		means:   "The date of the version in this table, which was the newest on 2026-11-26.",
+		means:   "The date of the version in this table, the newest that the Go module proxy gave out on 2026-11-26.",
 		sources: each(released{}),
 	},
 	{
