@@ -32,8 +32,22 @@ func TestDocuments(t *testing.T) {
 		require.NoError(t, err)
 		want, err := found.into(name, string(b))
 		require.NoError(t, err)
-		require.Equal(t, want, string(b), "%s: go -C internal/features run . -write", name)
+		if want != string(b) {
+			require.Fail(t, name+" says something else than was found: go -C internal/features run . -write",
+				"found:\n%s\ninstead of:\n%s", lacking(want, string(b)), lacking(string(b), want))
+		}
 	}
+}
+
+// lacking are the lines of a that b has not.
+func lacking(a, b string) string {
+	var lines strings.Builder
+	for text := range strings.Lines(a) {
+		if !strings.Contains("\n"+b, "\n"+text) {
+			lines.WriteString(text)
+		}
+	}
+	return lines.String()
 }
 
 func TestTable(t *testing.T) {
