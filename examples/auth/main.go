@@ -22,7 +22,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills, as it does by default
 	switch err := run(ctx, os.Args[1:], os.Getenv("TOKEN"), os.Stdin, os.Stdout); {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -179,7 +180,7 @@ func (s *server) talk(c *websocket.Conn, r *http.Request) error {
 	if err == nil {
 		err = c.Serve(r.Context(), func(m websocket.Message) error { return c.WriteMessage(m.Type, m.Data) })
 	}
-	log.Printf("%s of %s, %v: left: %v", g.by, g.user, c.RemoteAddr(), err)
+	log.Printf("%s of %s, %v: left: %v", g.by, g.user, c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
 	return err
 }
 

@@ -72,8 +72,10 @@ func (s *server) serve(ctx context.Context, ln net.Listener, out io.Writer) erro
 			s.broadcast()
 		case <-reports.C:
 			now := s.snapshot()
-			fmt.Fprintln(out, now.since(last))
-			last = now
+			if now.time.Sub(last.time) > time.Second/2 { // or the last report came late, and there is little to tell
+				fmt.Fprintln(out, now.since(last))
+				last = now
+			}
 		case <-ctx.Done():
 		}
 	}

@@ -42,7 +42,9 @@ type event struct {
 	// said: when it was.
 	Time *time.Time `json:"time,omitempty"`
 
-	// welcome: the last "said" events, the oldest first, and all who are there.
+	// welcome: which history it is, for a room that is made anew, as by a new server, has
+	// forgotten the one before; the last "said" events, the oldest first, and all who are there.
+	Epoch   string            `json:"epoch,omitempty"`
 	History []json.RawMessage `json:"history,omitempty"`
 	People  []string          `json:"people,omitempty"`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -28,6 +29,7 @@ type room struct {
 	people  map[*websocket.Conn]string // their names
 	left    time.Time                  // when the last of them left
 	history []said                     // the oldest first
+	epoch   string                     // of the history
 	keep    int                        // messages of history at most
 	size    int                        // bytes of history
 }
@@ -47,7 +49,7 @@ func (r *room) join(c *websocket.Conn, name string) error {
 	}
 	r.tellAll(event{Type: "joined", Name: name}.encode())
 	r.people[c] = name
-	welcome := event{Type: "welcome"}
+	welcome := event{Type: "welcome", Epoch: r.epoch}
 	for _, s := range r.history {
 		welcome.History = append(welcome.History, s.event)
 	}
@@ -150,7 +152,7 @@ func (rs *rooms) join(c *websocket.Conn, roomName, name string) (*room, error) {
 		if len(rs.byName) == maxRooms && !rs.forget() {
 			return nil, &websocket.CloseError{Code: websocket.CloseTryAgainLater, Text: "there are too many rooms"}
 		}
-		r = &room{people: make(map[*websocket.Conn]string), keep: rs.keep}
+		r = &room{people: make(map[*websocket.Conn]string), epoch: rand.Text(), keep: rs.keep}
 		rs.byName[roomName] = r
 	}
 	return r, r.join(c, name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"io/fs"
@@ -110,7 +111,7 @@ func (s *server) handler() http.Handler {
 // page is not told the status of a refused handshake.
 func (s *server) chat(c *websocket.Conn, r *http.Request) error {
 	err := s.talk(c, r)
-	log.Printf("%v left: %v", c.RemoteAddr(), err)
+	log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"log"
@@ -70,6 +71,6 @@ func (s *server) echo(c *websocket.Conn, r *http.Request) error {
 	err := c.Serve(r.Context(), func(m websocket.Message) error {
 		return c.WriteMessage(m.Type, m.Data)
 	})
-	log.Printf("%v left: %v", c.RemoteAddr(), err)
+	log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -170,6 +171,6 @@ func (s *server) work(c *websocket.Conn, _ *http.Request) error {
 		j.Done = true
 		return c.WriteJSON(j)
 	})
-	s.log.Printf("%v left: %v", c.RemoteAddr(), err)
+	s.log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
 	return err
 }

@@ -22,7 +22,7 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills, as it does by default
 	var err error
 	if *dial != "" {
 		err = runClient(ctx, *dial, *stay, os.Stdout)

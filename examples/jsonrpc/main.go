@@ -21,7 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills, as it does by default
 	switch err := run(ctx, os.Args[1:], os.Stdout); {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
@@ -66,5 +66,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return call(ctx, *dial, flags.Arg(1), flags.Arg(2), out)
 	}
 	flags.Usage()
+	if flags.Arg(0) == "call" {
+		return errors.New("call takes a method, and perhaps its parameters in JSON")
+	}
 	return fmt.Errorf("%q is no such command", flags.Args())
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,7 +35,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	upgrader.Group = &s.all
 	calls := upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
 		err := NewPeer(c, s.methods()).Serve(r.Context())
-		log.Printf("%v left: %v", c.RemoteAddr(), err)
+		log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
 		return err
 	})
 	mux := http.NewServeMux()

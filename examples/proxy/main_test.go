@@ -427,8 +427,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"not known", refusing.URL, "/login", http.StatusUnauthorized, "WWW-Authenticate", "Bearer", "who are you?\n"},
 		{"moved", refusing.URL, "/moved", http.StatusFound, "Location", "/elsewhere", ""},
-		{"no WebSocket", refusing.URL, "/page", http.StatusBadGateway, "", "", "the backend opens no WebSocket\n"},
-		{"nobody there", "http://closed", "/", http.StatusBadGateway, "", "", "the backend opens no WebSocket\n"},
+		{"no WebSocket", refusing.URL, "/page", http.StatusBadGateway, "", "", "the backend is not reached, or opens no WebSocket\n"},
+		{"nobody there", "http://closed", "/", http.StatusBadGateway, "", "", "the backend is not reached, or opens no WebSocket\n"},
 		{"no answer", "http://" + silent.Addr().String(), "/", http.StatusGatewayTimeout, "", "", "the backend does not answer\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -124,7 +124,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Host", out.Host)
 	backend, resp, err := dialer.DialContext(r.Context(), out.URL.String(), header)
 	if err != nil {
-		log.Printf("%v %s: the backend: %v", r.RemoteAddr, r.URL.Path, err)
+		status := ""
+		if resp != nil {
+			status = ", " + resp.Status
+		}
+		log.Printf("%v %s: the backend: %v%s", r.RemoteAddr, r.URL.Path, err, status)
 		refuse(w, resp, err)
 		return
 	}
@@ -213,6 +217,6 @@ func refuse(w http.ResponseWriter, resp *http.Response, err error) {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		http.Error(w, "the backend does not answer", http.StatusGatewayTimeout)
 	default:
-		http.Error(w, "the backend opens no WebSocket", http.StatusBadGateway)
+		http.Error(w, "the backend is not reached, or opens no WebSocket", http.StatusBadGateway)
 	}
 }

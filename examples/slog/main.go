@@ -1,5 +1,6 @@
 // Command slog logs what happens on WebSocket connections, by log/slog: trace.go is for
-// copying. A server and a client play six connections that end in different ways.
+// copying. A server and a client play a refused handshake and five connections that
+// end in different ways.
 //
 //	go run ./examples/slog                              as text
 //	go run ./examples/slog -format json | jq .          as JSON
@@ -20,16 +21,16 @@ import (
 )
 
 func main() {
-	format := flag.String("format", "text", "`text` or json")
+	format := flag.String("format", "text", "text or json, the `format` of the records")
 	level := flag.String("level", "info", "the lowest `level`: frame, debug, info, warn or error")
-	frames := flag.Int64("frames", 0, "log one of so many frames, with -level frame; 0 is `none`")
-	slow := flag.Duration("slow", 100*time.Millisecond, "warn of a message that waits for this `long`; 0 is never")
+	frames := flag.Int64("frames", 0, "log one of so many frames, with -level frame; 0 is none")
+	slow := flag.Duration("slow", 100*time.Millisecond, "warn of a message that waits for this long; 0 is never")
 	both := flag.Bool("both", false, "log the client's end too")
 	addr := flag.String("addr", "", "play nothing, and serve on this `address` until Ctrl-C")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal kills, as it does by default
 	h, err := handler(os.Stdout, *format, *level)
 	if err == nil && *frames < 0 {
 		err = fmt.Errorf("-frames %d is negative", *frames)

@@ -21,6 +21,7 @@ let failures = 0;     // in a row
 let outbox = [];      // {id, text, li}: what the server has not confirmed, in order
 let seen = new Set(); // messages that are shown, by name and id
 let last = null;      // the latest of them
+let epoch = null;     // of the room's history: a server that was started again has forgotten what was before
 let people = [];
 const timers = {};    // by name, the timeouts that run
 
@@ -104,7 +105,8 @@ function receive(event) {
     state("on", "connected");
     people = event.people;
     const history = event.history ?? [];
-    if (last && history.length && !history.some(m => key(m) === last)) note("some messages may be missing here");
+    if (event.epoch === epoch && last && history.length && !history.some(m => key(m) === last)) note("some messages may be missing here");
+    epoch = event.epoch;
     history.forEach(said);
     for (const { id, text } of outbox) send({ type: "say", id, text });
     break;
@@ -244,7 +246,7 @@ $("join").onsubmit = e => {
 $("leave").onclick = () => {
   forget();
   for (const m of outbox) m.li.remove(); // they are saved, and sent on coming back
-  [failures, outbox, seen, last, people] = [0, [], new Set(), null, []];
+  [failures, outbox, seen, last, epoch, people] = [0, [], new Set(), null, null, []];
   $("log").replaceChildren();
   $("people").textContent = "";
   $("now").hidden = true;
