@@ -280,7 +280,7 @@ var rows = []row{
 	},
 	{
 		title:   "Frames that break the rules refused",
-		means:   "Seventeen frames that RFC 6455 forbids, sixteen of a client and one of a server; refused is what makes reading fail, or is answered by close code 1002 or 1007.",
+		means:   "Seventeen frames that RFC 6455 forbids, sixteen of a client and one of a server, two of them with a length not in its shortest form; refused is what makes reading fail, or is answered by close code 1002 or 1007.",
 		sources: each(probe(refusals)),
 	},
 	{
@@ -481,13 +481,13 @@ var rows = []row{
 	},
 	{
 		title: "In use", short: true,
-		means: "The year of the copyright in the licence, or of the oldest version that the Go module proxy has. Of programs that many know, [Kubernetes](https://github.com/kubernetes/client-go/blob/v0.37.2/go.mod) has gorilla/websocket and [Tailscale](https://github.com/tailscale/tailscale/blob/v1.104.5/go.mod) coder/websocket.",
+		means: "The year of the copyright in the licence, or what was found by hand, as nothing else on this page is. Of programs that many know, [Kubernetes](https://github.com/kubernetes/client-go/blob/v0.37.2/go.mod) has gorilla/websocket and [Tailscale](https://github.com/tailscale/tailscale/blob/v1.104.5/go.mod) coder/websocket.",
 		sources: [5]source{
 			told{"not yet", "No version has been tagged, and no program of others is known."},
 			line{"since 2013", "LICENSE", "Copyright (c) 2013"},
 			told{"since 2019", "`go list -m -json github.com/coder/websocket@v1.0.0` says 2019-06-01; it was nhooyr.io/websocket until 2024."},
 			line{"since 2017", "LICENSE", "Copyright (c) 2017"},
-			told{"since 2025 or before", "`go list -m -json github.com/lxzan/gws@v1.8.9`, the oldest version that the proxy gave out, says 2025-05-13."},
+			told{"since 2023 or before", "Its author [presented it](https://github.com/polaris1119/golangweekly/issues/111) on 2023-07-17."},
 		},
 	},
 }

@@ -212,8 +212,8 @@ var shortLines = []shortLine{
 	{"8 goroutines write 64 B to one connection: µs", "Writers/8", "cpu-ns/op", micros, sameNames("duplexkit")},
 	{"16 messages in a row to 1,000 connections, `Group`: µs", "Broadcast/1000x16", "cpu-ns/op", micros, sameNames("duplexkit-group")},
 	{"an upgrade through net/http: µs", "Upgrade/net-http", "cpu-ns/op", micros, sameNames("duplexkit")},
-	{"an idle connection, `Serve` in its handler: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-serve", "gorilla", "coder", "", "gws", "", ""}},
-	{"the same, `Start`; others: the handler has returned: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-start", "gorilla-returned", "coder-returned", "gobwas-http", "", "nbio", limit}},
+	{"an idle connection, its handler kept, `Serve`: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-serve", "gorilla", "coder", "", "", "", ""}},
+	{"an idle connection, in the way that takes least, `Start`: KB", "Idle/10000", "gc-B/conn", kilobytes, []string{"duplexkit-start", "gorilla-returned", "coder-returned", "gobwas", "gws", "nbio", limit}},
 }
 
 func sameNames(ours string) []string {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/exp/apidiff"
@@ -29,14 +31,54 @@ func (r *repository) compare(out io.Writer, base string) error {
 		}
 		tagged = tagged || compared
 	}
-	if problems != nil || tagged || base != "" {
+	if base != "" {
+		return problems
+	}
+	if err := r.allThere(); err != nil {
+		problems = errors.Join(problems, err)
+	}
+	if problems != nil || tagged {
 		return problems
 	}
 	shallow, err := r.git("rev-parse", "--is-shallow-repository")
 	if err == nil && strings.TrimSpace(shallow) == "true" {
-		return fmt.Errorf("%w; but this clone is shallow: git fetch --unshallow --tags", errNothingTagged)
+		const cure = "this clone is shallow: git fetch --unshallow --tags"
+		if tags, err := r.git("ls-remote", "--tags", "origin", "v*", "*/v*"); err == nil && tags != "" {
+			return errors.New("there are versions to compare with, and " + cure)
+		}
+		return fmt.Errorf("%w; but %s", errNothingTagged, cure)
 	}
 	return errNothingTagged
+}
+
+// allThere returns an error if a module that was published with the last version of the root
+// module is gone, or if its own tag is: neither would be compared with anything.
+func (r *repository) allThere() error {
+	version, err := r.last(r.modules[0])
+	if version == "" || err != nil {
+		return err
+	}
+	since := r.modules[0].tag(version)
+	files, err := r.git("ls-tree", "-r", "--name-only", since)
+	if err != nil {
+		return err
+	}
+	var missing error
+	for name := range strings.FieldsSeq(files) {
+		dir := path.Dir(name)
+		if path.Base(name) != "go.mod" || !isPublished(dir) {
+			continue
+		}
+		i := slices.IndexFunc(r.modules, func(m module) bool { return m.dir == dir })
+		if i < 0 {
+			missing = errors.Join(missing, fmt.Errorf("the module in %s, published with %s, is gone", dir, since))
+			continue
+		}
+		if last, err := r.last(r.modules[i]); err != nil || last == "" {
+			missing = errors.Join(missing, err, fmt.Errorf("%s was there at %s, and has no tag of its own: git fetch --tags", r.modules[i].path(), since))
+		}
+	}
+	return missing
 }
 
 // compareModule is compare for one module. It tells whether there was something to compare

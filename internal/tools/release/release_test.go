@@ -128,37 +128,37 @@ func TestCompare(t *testing.T) {
 			says: []string{"example.org/lib: 2 exported names, 0 changes since v1.0.0", "0 changes since other/v1.0.0"},
 		},
 		{
-			name: "a compatible change", tags: []string{"v1.0.0"}, file: "lib.go", old: "func F(", new: "func H() {}\n\nfunc F(",
-			says: []string{"example.org/lib: compatible: H: added", "1 changes since v1.0.0, 0 of them", "other: 2 exported names, no tag yet"},
+			name: "a compatible change", tags: []string{"v1.0.0", "other/v1.0.0"}, file: "lib.go", old: "func F(", new: "func H() {}\n\nfunc F(",
+			says: []string{"example.org/lib: compatible: H: added", "1 changes since v1.0.0, 0 of them", "other: 2 exported names, 0 changes since other/v1.0.0"},
 		},
 		{
-			name: "an incompatible change", tags: []string{"v1.0.0"}, file: "lib.go", old: "V int", new: "V string",
+			name: "an incompatible change", tags: []string{"v1.0.0", "other/v1.0.0"}, file: "lib.go", old: "V int", new: "V string",
 			says: []string{"INCOMPATIBLE: V: changed from int to string"}, err: "the next version, of which CHANGELOG.md says nothing, may not break what builds with v1.0.0",
 		},
 		{
-			name: "in a minor version", tags: []string{"v1.0.0"}, next: ": v1.1.0", file: "lib.go", old: "V int", new: "V string", err: "v1.1.0 may not break what builds with v1.0.0. Mend that, or announce a new major version",
+			name: "in a minor version", tags: []string{"v1.0.0", "other/v1.0.0"}, next: ": v1.1.0", file: "lib.go", old: "V int", new: "V string", err: "v1.1.0 may not break what builds with v1.0.0. Mend that, or announce a new major version",
 		},
 		{
-			name: "in a major version", tags: []string{"v1.0.0"}, next: ": v2.0.0", file: "lib.go", old: "V int", new: "V string",
+			name: "in a major version", tags: []string{"v1.0.0", "other/v1.0.0"}, next: ": v2.0.0", file: "lib.go", old: "V int", new: "V string",
 			says: []string{"1 of them incompatible"},
 		},
 		{
-			name: "a module with another path", tags: []string{"v1.0.0"}, next: ": v2.0.0", file: "go.mod", old: "org/lib", new: "org/lib/v2",
+			name: "a module with another path", tags: []string{"v1.0.0", "other/v1.0.0"}, next: ": v2.0.0", file: "go.mod", old: "org/lib", new: "org/lib/v2",
 			says: []string{"example.org/lib/v2: 2 exported names, 0 changes since v1.0.0"},
 		},
 		{
-			name: "in v0", tags: []string{"v0.1.2"}, next: ": v0.1.3", file: "lib.go", old: "V int", new: "V string", err: "v0.1.3 may not break what builds with v0.1.2. Mend that, or announce a new minor version",
+			name: "in v0", tags: []string{"v0.1.2", "other/v0.1.2"}, next: ": v0.1.3", file: "lib.go", old: "V int", new: "V string", err: "v0.1.3 may not break what builds with v0.1.2. Mend that, or announce a new minor version",
 		},
 		{
-			name: "in a minor version of v0", tags: []string{"v0.1.2"}, next: ": v0.2.0", file: "lib.go", old: "V int", new: "V string",
+			name: "in a minor version of v0", tags: []string{"v0.1.2", "other/v0.1.2"}, next: ": v0.2.0", file: "lib.go", old: "V int", new: "V string",
 			says: []string{"1 of them incompatible"},
 		},
 		{
-			name: "in a version with a date", tags: []string{"v1.9.0"}, next: "date", file: "lib.go", old: "V int", new: "V string",
+			name: "in a version with a date", tags: []string{"v1.9.0", "other/v1.9.0"}, next: "date", file: "lib.go", old: "V int", new: "V string",
 			says: []string{"1 of them incompatible"},
 		},
 		{
-			name: "the highest version counts", tags: []string{"v1.9.0", "v1.10.0"},
+			name: "the highest version counts", tags: []string{"v1.9.0", "v1.10.0", "other/v1.10.0"},
 			says: []string{"0 changes since v1.10.0"},
 		},
 		{
@@ -166,19 +166,15 @@ func TestCompare(t *testing.T) {
 			says: []string{"other: INCOMPATIBLE: T.A: removed", "since other/v1.3.0", "lib: 2 exported names, 0 changes since v1.0.0"},
 		},
 		{
-			name: "a nested module without a tag", tags: []string{"v1.0.0"}, file: "other/other.go", old: "A int", new: "B int",
-			says: []string{"other: 2 exported names, no tag yet"},
-		},
-		{
-			name: "what nobody imports", tags: []string{"v1.0.0"}, file: "internal/secret/secret.go", old: "func S() {}", new: "",
+			name: "what nobody imports", tags: []string{"v1.0.0", "other/v1.0.0"}, file: "internal/secret/secret.go", old: "func S() {}", new: "",
 			says: []string{"0 changes since v1.0.0"}, saysNot: "secret",
 		},
 		{
-			name: "an example", tags: []string{"v1.0.0"}, file: "examples/one/one.go", old: "func Example() {}", new: "",
+			name: "an example", tags: []string{"v1.0.0", "other/v1.0.0"}, file: "examples/one/one.go", old: "func Example() {}", new: "",
 			says: []string{"0 changes since v1.0.0"}, saysNot: "one",
 		},
 		{
-			name: "a change that does not compile", tags: []string{"v1.0.0"}, file: "lib.go", old: "return n", new: "return m",
+			name: "a change that does not compile", tags: []string{"v1.0.0", "other/v1.0.0"}, file: "lib.go", old: "return n", new: "return m",
 			err: "undefined: m",
 		},
 		{
@@ -221,7 +217,7 @@ func TestCompare(t *testing.T) {
 // A branch for mending an old version is compared with that one.
 func TestCompareOnABranch(t *testing.T) {
 	c := newClone(t)
-	c.tag("v1.0.0")
+	c.tag("v1.0.0", "other/v1.0.0")
 	c.git("switch", "--quiet", "--create", "mend")
 	c.commit()
 	c.git("switch", "--quiet", "main")
@@ -256,8 +252,32 @@ func TestCompareInAShallowClone(t *testing.T) {
 	shallow := clone{t, t.TempDir()}
 	shallow.git("clone", "--quiet", "--depth=1", "file://"+c.dir, ".")
 	_, err := shallow.run("compare")
+	require.EqualError(t, err, "there are versions to compare with, and this clone is shallow: git fetch --unshallow --tags")
+	shallow.git("remote", "remove", "origin")
+	_, err = shallow.run("compare")
 	require.ErrorIs(t, err, errNothingTagged)
-	require.ErrorContains(t, err, "this clone is shallow: git fetch --unshallow --tags")
+	require.ErrorContains(t, err, "but this clone is shallow")
+}
+
+// What is not compared with anything could be broken unseen.
+func TestCompareMissesModules(t *testing.T) {
+	c := newClone(t)
+	c.tag("v1.0.0")
+	_, err := c.run("compare")
+	require.EqualError(t, err, "example.org/lib/other was there at v1.0.0, and has no tag of its own: git fetch --tags")
+	c.tag("other/v1.0.0")
+	_, err = c.run("compare")
+	require.NoError(t, err)
+	c.write("later/go.mod", "module example.org/lib/later\n\ngo 1.26.0\n")
+	c.write("later/later.go", "package later\n\nconst C = 1\n")
+	c.commit()
+	out, err := c.run("compare")
+	require.NoError(t, err)
+	require.Contains(t, out, "example.org/lib/later: 1 exported names, no tag yet")
+	c.git("mv", "other", "another")
+	c.commit()
+	_, err = c.run("compare")
+	require.EqualError(t, err, "the module in other, published with v1.0.0, is gone")
 }
 
 func TestRelease(t *testing.T) {
