@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// answer is how long an answer of NATS may take until the request is made again. While a
+	// leader is elected there is none, and who asks meanwhile never gets one.
+	answer = 2 * time.Second
+
+	// window is how long NATS knows the IDs of messages. A page that was cut off for longer
+	// finds its message in the history, as a rule.
+	window = 10 * time.Minute
+
+	maxAge   = 7 * 24 * time.Hour
+	maxBytes = 256 << 20 // of all rooms; the oldest messages make room
+)
+
+// bus is a node's way to NATS: a connection, and the server at its other end if that
+// is in this process.
+type bus struct {
+	cfg      config
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	embedded *server.Server
+	instance string        // this process, unlike the node as it was before a restart
+	secret   string        // for the embedded server
+	temp     string        // a directory to remove
+	failed   chan error    // the embedded server, or the connection, is no more
+	closed   chan struct{} // the connection is
+}
+
+func newBus(ctx context.Context, cfg config) (*bus, error) {
+	b := &bus{cfg: cfg, instance: cfg.name + " " + rand.Text(), failed: make(chan error, 1), closed: make(chan struct{})}
+	opts := []nats.Option{
+		nats.Name(cfg.prefix + " " + cfg.name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.PingInterval(5 * time.Second), // finds out within 15 s that the network is gone
+		nats.NoEcho(),                      // of what it says about people itself
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Printf("NATS is out of reach: %v", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Printf("NATS is back, at %s", nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Printf("NATS: %v", err) }),
+		nats.ClosedHandler(func(nc *nats.Conn) {
+			if err := nc.LastError(); err != nil {
+				b.fail(fmt.Errorf("NATS has closed the connection: %w", err))
+			}
+			close(b.closed)
+		}),
+	}
+	urls := strings.Join(cfg.nats, ",")
+	if len(cfg.nats) == 0 {
+		if err := b.embed(ctx); err != nil {
+			return nil, errors.Join(err, b.end())
+		}
+		opts = append(opts, nats.InProcessServer(b.embedded), nats.Token(b.secret))
+	} else {
+		if cfg.ca != "" {
+			opts = append(opts, nats.RootCAs(cfg.ca))
+		}
+		if cfg.cert != "" {
+			opts = append(opts, nats.ClientCert(cfg.cert, cfg.key))
+		}
+	}
+	if cfg.creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.creds))
+	}
+	var err error
+	if b.nc, err = nats.Connect(urls, opts...); err != nil {
+		return nil, errors.Join(fmt.Errorf("NATS: %w", err), b.end())
+	}
+	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(answer)); err != nil {
+		return nil, errors.Join(err, b.end())
+	}
+	return b, nil
+}
+
+// embed starts a nats-server in this process. Our own connection to it is no socket.
+func (b *bus) embed(ctx context.Context) error {
+	opts := &server.Options{DontListen: true, ServerName: b.cfg.name, JetStream: true, StoreDir: b.cfg.dir}
+	if b.cfg.configFile != "" {
+		var err error
+		if opts, err = server.ProcessConfigFile(b.cfg.configFile); err != nil {
+			return fmt.Errorf("-config: %w", err)
+		}
+		if !opts.JetStream {
+			return fmt.Errorf("-config: %s does not enable jetstream", b.cfg.configFile)
+		}
+	} else {
+		if b.cfg.storage == jetstream.FileStorage {
+			// A message that was confirmed is on the disk, not in the memory of the operating
+			// system: it would be lost with the power.
+			opts.SyncAlways = true
+		}
+		if opts.StoreDir == "" {
+			var err error
+			if b.temp, err = os.MkdirTemp("", "cluster-"); err != nil {
+				return err
+			}
+			opts.StoreDir = b.temp
+		}
+		if b.cfg.cluster != "" {
+			host, port, err := net.SplitHostPort(b.cfg.cluster)
+			if err != nil {
+				return fmt.Errorf("-cluster: %w", err)
+			}
+			// A server with routes has to listen for clients as well. It does where no
+			// machine but this one can come, and lets in who knows what only we do.
+			opts.DontListen, opts.Host, opts.Port = false, "127.0.0.1", server.RANDOM_PORT
+			b.secret = rand.Text()
+			opts.CustomClientAuthentication = secret(b.secret)
+			opts.Cluster.Name = b.cfg.prefix
+			opts.Cluster.Host = host
+			if opts.Cluster.Port, err = strconv.Atoi(port); err != nil {
+				return fmt.Errorf("-cluster: %w", err)
+			}
+		}
+		for _, route := range b.cfg.routes {
+			u, err := url.Parse(route)
+			if err != nil || u.Host == "" {
+				return fmt.Errorf("-routes are as nats://host:port, not %q", route)
+			}
+			opts.Routes = append(opts.Routes, u)
+		}
+	}
+	opts.NoSigs = true // they are ours to handle
+	var err error
+	if b.embedded, err = server.NewServer(opts); err != nil {
+		return fmt.Errorf("nats-server: %w", err)
+	}
+	b.embedded.SetLoggerV2(natsLog{b}, false, false, false)
+	b.embedded.Start()
+	for range 300 {
+		select {
+		case err := <-b.failed:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		default:
+		}
+		if b.embedded.ReadyForConnections(100 * time.Millisecond) {
+			return nil
+		}
+	}
+	return errors.New("nats-server does not start")
+}
+
+// secret is a token that clients have to show.
+type secret string
+
+func (s secret) Check(c server.ClientAuthentication) bool {
+	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(s)) == 1
+}
+
+// natsLog passes on what the embedded server complains of.
+type natsLog struct{ b *bus }
+
+func (natsLog) Noticef(string, ...any)            {}
+func (natsLog) Debugf(string, ...any)             {}
+func (natsLog) Tracef(string, ...any)             {}
+func (natsLog) Warnf(format string, args ...any)  { complain(format, args...) }
+func (natsLog) Errorf(format string, args ...any) { complain(format, args...) }
+func (l natsLog) Fatalf(format string, args ...any) {
+	l.b.fail(fmt.Errorf("nats-server: "+format, args...))
+}
+
+func complain(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	for _, start := range usual {
+		if strings.HasPrefix(s, start) {
+			return
+		}
+	}
+	log.Print("nats-server: ", s)
+}
+
+// usual is what a server says while others start or end, or that is no complaint.
+var usual = []string{
+	"Error trying to connect to route (attempt 1)",
+	"Waiting for routing to be established",
+	"JetStream has not established contact with a meta leader",
+	"Metalayer blocking snapshot",
+}
+
+func (b *bus) fail(err error) {
+	select {
+	case b.failed <- err:
+	default: // one error is enough
+	}
+}
+
+// end sends what is left to send, hands leadership over to other servers and ends.
+func (b *bus) end() error {
+	var err error
+	if b.nc != nil {
+		if err = b.nc.Drain(); err == nil {
+			select {
+			case <-b.closed:
+			case <-time.After(farewell):
+				b.nc.Close()
+			}
+		} else {
+			b.nc.Close() // it has no connection to drain
+			err = nil
+		}
+	}
+	if b.embedded != nil {
+		b.embedded.Shutdown()
+		b.embedded.WaitForShutdown()
+	}
+	if b.temp != "" {
+		err = os.RemoveAll(b.temp)
+	}
+	return err
+}
+
+func (b *bus) subject(kind, room string) string {
+	// Room names are of any script. A subject has words between dots.
+	return b.cfg.prefix + "." + kind + "." + base64.RawURLEncoding.EncodeToString([]byte(room))
+}
+
+// stream makes the stream unless it is there, and returns which it is: one that was lost
+// and made anew is another. It asks the stream's leader, so an answer means that there
+// is one.
+func (b *bus) stream(ctx context.Context) (id string, leader string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	s, err := b.js.Stream(ctx, b.cfg.prefix)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = b.configure(ctx)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	info := s.CachedInfo()
+	if info.Cluster != nil {
+		leader = info.Cluster.Leader
+	}
+	return strconv.FormatInt(info.Created.UnixNano(), 36), leader, nil
+}
+
+// configure makes the stream, or has it as the flags want it.
+func (b *bus) configure(ctx context.Context) (jetstream.Stream, error) {
+	return b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              b.cfg.prefix,
+		Description:       "what was said in the rooms of the chat",
+		Subjects:          []string{b.cfg.prefix + ".said.*"},
+		Storage:           b.cfg.storage,
+		Replicas:          b.cfg.replicas,
+		MaxMsgsPerSubject: int64(b.cfg.history),
+		MaxAge:            maxAge,
+		MaxBytes:          maxBytes,
+		Duplicates:        window,
+	})
+}
+
+// permanent reports whether NATS will refuse the stream again and again.
+func permanent(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+	}
+	// "No suitable peers" and "insufficient resources" pass when all servers have come.
+	return api.Code >= 400 && api.Code < 500 && api.ErrorCode != noSuitablePeers || api.ErrorCode == noCluster
+}
+
+// Error codes of JetStream that jetstream has no name for.
+const (
+	noSuitablePeers jetstream.ErrorCode = 10005
+	noCluster       jetstream.ErrorCode = 10074
+)
+
+// publish has the stream keep m, and returns when it does: with several replicas, when
+// most of them have it. The same message again is confirmed and not kept twice.
+func (b *bus) publish(ctx context.Context, room string, m message) error {
+	p, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	id := sha256.Sum256([]byte(room + "\n" + m.Name + "\n" + m.ID))
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	_, err = b.js.PublishMsg(ctx, &nats.Msg{Subject: b.subject("said", room), Data: p},
+		jetstream.WithMsgID(base64.RawURLEncoding.EncodeToString(id[:])),
+		jetstream.WithExpectStream(b.cfg.prefix))
+	return err
+}
+
+// errGap is that of a consumer that has lost a message on the way.
+var errGap = errors.New("a message is missing")
+
+// read hands over the messages of a room, from the place `from` on, in order and with
+// none missing, until ctx ends or something goes wrong. Then it is for the caller to
+// read again from where it was. caughtUp is called when all that was there is read.
+//
+// It is what jetstream.OrderedConsumer does too; but that waits ten seconds
+// for a leader that has died, and goes on at the same place in a stream that was made anew.
+func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle func(*jetstream.MsgMetadata, []byte), caughtUp func()) error {
+	if id, _, err := b.stream(ctx); err != nil {
+		return err
+	} else if id != stream {
+		return errors.New("the stream is another one")
+	}
+	asking, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	consumer, err := b.js.CreateConsumer(asking, b.cfg.prefix, jetstream.ConsumerConfig{
+		FilterSubject:     b.subject("said", room),
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       from,
+		AckPolicy:         jetstream.AckNonePolicy, // what is lost is read again from the stream
+		Replicas:          1,
+		MemoryStorage:     true,
+		InactiveThreshold: 30 * time.Second, // after which NATS removes it
+	})
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages(
+		jetstream.PullExpiry(10*time.Second),
+		jetstream.PullHeartbeat(time.Second), // and two seconds of silence are an error
+		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+
+	behind := consumer.CachedInfo().NumPending > 0
+	if !behind {
+		caughtUp()
+	}
+	for n := uint64(1); ; n++ {
+		m, err := next(ctx, messages, behind)
+		if behind && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			// What was to come may have become too old meanwhile.
+			info, err := consumer.Info(ctx)
+			if err != nil {
+				return err
+			}
+			if info.NumPending == 0 {
+				behind = false
+				caughtUp()
+			}
+			n--
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != n {
+			return errGap
+		}
+		handle(meta, m.Data())
+		if behind && meta.NumPending == 0 {
+			behind = false
+			caughtUp()
+		}
+	}
+}
+
+// next waits for the next message, and if there should be one, not for long.
+func next(ctx context.Context, messages jetstream.MessagesContext, due bool) (jetstream.Msg, error) {
+	if due {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answer)
+		defer cancel()
+	}
+	return messages.Next(jetstream.NextContext(ctx))
+}

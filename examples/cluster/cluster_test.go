@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
+)
+
+// A page does what page/chat.js does: it goes to another node when its own is lost, and
+// keeps what it says until that is confirmed. It sends the next message then.
+type page struct {
+	t          *testing.T
+	name, room string
+	hosts      []string
+	stop       context.CancelFunc
+	done       chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when anything below changes
+	at      int           // index of hosts
+	c       *websocket.Conn
+	outbox  []string // IDs
+	acked   []string
+	heard   []event // of type "said", in the order of arrival
+	stream  string
+	waited  int // times that it was told to wait
+	codes   []int
+	people  []string
+}
+
+func open(t *testing.T, room, name string, at int, hosts []string) *page {
+	ctx, stop := context.WithCancel(t.Context())
+	p := &page{t: t, name: name, room: room, at: at, hosts: hosts, stop: stop, done: make(chan struct{}), changed: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for ctx.Err() == nil {
+			p.connect(ctx)
+		}
+	}()
+	t.Cleanup(p.close)
+	return p
+}
+
+func (p *page) close() {
+	p.stop()
+	<-p.done
+}
+
+// connect goes to a node and stays there until the connection is lost.
+func (p *page) connect(ctx context.Context) {
+	p.mu.Lock()
+	last := uint64(0)
+	if len(p.heard) > 0 {
+		last = p.heard[len(p.heard)-1].Seq
+	}
+	query := url.Values{"room": {p.room}, "name": {p.name}, "stream": {p.stream}, "after": {strconv.FormatUint(last, 10)}}
+	query.Set("page", "page-of-"+p.name)
+	u := "ws://" + p.hosts[p.at] + "/ws?" + query.Encode()
+	p.mu.Unlock()
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, u, nil)
+	if err == nil {
+		for m, readErr := range c.Messages(ctx) {
+			if err = readErr; err != nil {
+				break
+			}
+			var e event
+			if err = json.Unmarshal(m.Data, &e); err != nil {
+				break
+			}
+			p.receive(c, e)
+		}
+		c.Close()
+		var closed *websocket.CloseError
+		if cause := context.Cause(c.Context()); ctx.Err() == nil && errors.As(cause, &closed) {
+			p.note(func() { p.codes = append(p.codes, closed.Code) })
+		}
+	}
+	p.note(func() {
+		p.c = nil
+		p.at = (p.at + 1) % len(p.hosts)
+	})
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// note changes p, and wakes who waits.
+func (p *page) note(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+func (p *page) receive(c *websocket.Conn, e event) {
+	p.note(func() {
+		switch e.Type {
+		case "welcome":
+			if e.Missing || p.stream != "" && p.stream != e.Stream {
+				p.t.Errorf("%s has lost messages: %+v", p.name, e)
+			}
+			p.c, p.stream, p.people = c, e.Stream, e.People
+			for _, raw := range e.History {
+				var said event
+				if err := json.Unmarshal(raw, &said); err != nil {
+					p.t.Error(err)
+				}
+				p.heard = append(p.heard, said)
+			}
+			p.pump()
+		case "said":
+			p.heard = append(p.heard, e)
+		case "sent":
+			if len(p.outbox) > 0 && p.outbox[0] == e.ID {
+				p.acked = append(p.acked, e.ID)
+				p.outbox = p.outbox[1:]
+				p.pump()
+			}
+		case "waiting":
+			p.waited++
+		case "people":
+			for _, name := range e.Left {
+				if i := slices.Index(p.people, name); i >= 0 {
+					p.people = slices.Delete(p.people, i, i+1)
+				}
+			}
+			p.people = append(p.people, e.Joined...)
+		}
+	})
+}
+
+func (p *page) pump() {
+	if p.c != nil && len(p.outbox) > 0 {
+		_ = p.c.WriteJSON(request{Type: "say", ID: p.outbox[0], Text: "I am " + p.name}) // or else on the next connection
+	}
+}
+
+// say says n messages.
+func (p *page) say(n int) {
+	p.note(func() {
+		idle := len(p.outbox) == 0
+		for range n {
+			p.outbox = append(p.outbox, strconv.Itoa(len(p.acked)+len(p.outbox)))
+		}
+		if idle {
+			p.pump()
+		}
+	})
+}
+
+// await waits until something is so.
+func (p *page) await(what string, so func() bool) {
+	p.t.Helper()
+	late := time.After(patience)
+	for {
+		p.mu.Lock()
+		ok, changed := so(), p.changed
+		p.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late:
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			require.FailNow(p.t, what, "%s: outbox %v, %d acked, %d heard, people %v, waited %d, codes %v",
+				p.name, p.outbox, len(p.acked), len(p.heard), p.people, p.waited, p.codes)
+		}
+	}
+}
+
+// check has all pages wait for all that was confirmed to one of them, and compares: they
+// have heard the same, each message once, in the order of the stream, and those of each
+// sender in the order in which they were sent.
+func check(t *testing.T, pages []*page) {
+	t.Helper()
+	total := 0
+	for _, p := range pages {
+		p.await("not all is confirmed", func() bool { return len(p.outbox) == 0 })
+		total += len(p.acked)
+	}
+	type line struct {
+		Seq      uint64
+		Name, ID string
+	}
+	var first []line
+	for _, p := range pages {
+		p.await("not all is heard", func() bool { return len(p.heard) >= total })
+		p.mu.Lock()
+		require.Len(t, p.heard, total, "%s has heard something twice", p.name)
+		next := make(map[string]int)
+		var lines []line
+		for i, e := range p.heard {
+			require.Equal(t, strconv.Itoa(next[e.Name]), e.ID, "%s has not heard %s in order", p.name, e.Name)
+			next[e.Name]++
+			require.True(t, i == 0 || p.heard[i-1].Seq < e.Seq)
+			lines = append(lines, line{e.Seq, e.Name, e.ID})
+		}
+		p.mu.Unlock()
+		if first == nil {
+			first = lines
+		}
+		require.Equal(t, first, lines, "%s has heard something else", p.name)
+	}
+}
+
+// A cluster is several nodes, each a process.
+type cluster struct {
+	t     *testing.T
+	args  [][]string
+	hosts []string
+	nodes []*process
+}
+
+func startCluster(t *testing.T, n int, args ...string) *cluster {
+	cfg, err := parseFlags(append([]string{"-nodes", strconv.Itoa(n), "-addr", "127.0.0.1:0"}, args...), io.Discard)
+	require.NoError(t, err)
+	cl := &cluster{t: t, nodes: make([]*process, n)}
+	cl.args, err = plan(cfg, t.TempDir())
+	require.NoError(t, err)
+	for i, args := range cl.args {
+		node, err := parseFlags(args, io.Discard)
+		require.NoError(t, err)
+		cl.hosts = append(cl.hosts, node.addr)
+		cl.start(i)
+	}
+	for i := range n {
+		cl.ready(i)
+	}
+	return cl
+}
+
+func (cl *cluster) start(i int) { cl.nodes[i] = run(cl.t, cl.args[i]...) }
+func (cl *cluster) ready(i int) { cl.nodes[i].await(" is ready: ") }
+
+// kill has a node end at once, with no leave of anybody.
+func (cl *cluster) kill(i int) {
+	require.NoError(cl.t, cl.nodes[i].Process.Kill())
+	<-cl.nodes[i].ended
+}
+
+// leader returns which node leads the stream.
+func (cl *cluster) leader() int {
+	resp, err := http.Get("http://" + cl.hosts[0] + "/readyz")
+	require.NoError(cl.t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(cl.t, err)
+	found := regexp.MustCompile(`^ready; .*leader: n(\d)\n$`).FindSubmatch(body)
+	require.NotNil(cl.t, found, "%s", body)
+	n, err := strconv.Atoi(string(found[1]))
+	require.NoError(cl.t, err)
+	return n - 1
+}
+
+func TestNodesThatAreKilledLoseNothing(t *testing.T) {
+	cl := startCluster(t, 3, "-pause", "0", "-history", "10000")
+	var pages []*page
+	var names []string
+	for i := range 6 {
+		names = append(names, fmt.Sprintf("P%d", i))
+		pages = append(pages, open(t, "lobby", names[i], i%3, cl.hosts))
+	}
+	all := func() {
+		for _, p := range pages {
+			p.await("not all are here", func() bool { return slices.Equal(names, slices.Sorted(slices.Values(p.people))) })
+		}
+	}
+	all()
+
+	// The worst node to lose leads the stream, while all are talking.
+	first := cl.leader()
+	for _, p := range pages {
+		p.say(60)
+	}
+	for _, p := range pages {
+		p.await("it is not heard", func() bool { return len(p.acked) >= 10 })
+	}
+	cl.kill(first)
+	check(t, pages)
+	all() // those of that node have come back elsewhere
+
+	// Two of three dead: no message is confirmed, and all who say something are told.
+	second := (first + 1) % 3
+	third := (first + 2) % 3
+	cl.kill(second)
+	for _, p := range pages {
+		p.await("it is not at the last node", func() bool { return p.at == third && p.c != nil })
+		p.say(5)
+	}
+	for _, p := range pages {
+		p.await("it is not told to wait", func() bool { return p.waited > 0 })
+		p.mu.Lock()
+		require.Len(t, p.acked, 60)
+		p.mu.Unlock()
+	}
+	cl.start(first)
+	cl.start(second)
+	cl.ready(first)
+	cl.ready(second)
+	check(t, pages)
+
+	// One ends in good order: its people are told, and go elsewhere.
+	for _, p := range pages {
+		p.say(20)
+	}
+	require.NoError(t, cl.nodes[third].end())
+	for _, p := range pages {
+		p.await("it was not told", func() bool { return slices.Contains(p.codes, websocket.CloseGoingAway) })
+	}
+	check(t, pages)
+	all()
+	for _, p := range pages {
+		p.close()
+	}
+	for _, i := range []int{first, second} {
+		cl.nodes[i].stdin.Close()
+	}
+	for _, i := range []int{first, second} {
+		require.NoError(t, cl.nodes[i].end())
+	}
+}

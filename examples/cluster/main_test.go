@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+// patience keeps a test from hanging; nothing takes so long.
+const patience = time.Minute
+
+// asProgram in the environment has the test binary be the program.
+const asProgram = "CLUSTER_TEST_AS_PROGRAM"
+
+// A node in this process must leave no goroutine behind.
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			fmt.Printf("goroutines are left:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			code = 1
+			break
+		}
+	}
+	os.Exit(code)
+}
+
+// A process is the program, run as a user would. Its standard output is read to the end,
+// which comes when all have ended that write there.
+type process struct {
+	*exec.Cmd
+	t     *testing.T
+	stdin io.Closer
+	lines chan string
+	ended chan struct{} // it, and its children
+}
+
+func run(t *testing.T, args ...string) *process {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{Cmd: exec.Command(self, args...), t: t, lines: make(chan string, 100), ended: make(chan struct{})}
+	p.Env = append(os.Environ(), asProgram+"=1")
+	p.stdin, err = p.StdinPipe()
+	require.NoError(t, err)
+	// A pipe of our own, for Wait closes those of exec.
+	out, in, err := os.Pipe()
+	require.NoError(t, err)
+	p.Stdout, p.Stderr = in, in
+	require.NoError(t, p.Start())
+	require.NoError(t, in.Close())
+	go func() {
+		defer close(p.ended)
+		defer close(p.lines)
+		defer out.Close()
+		for s := bufio.NewScanner(out); s.Scan(); {
+			select {
+			case p.lines <- s.Text():
+			default: // nobody waits for this one
+				<-p.lines
+				p.lines <- s.Text()
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		p.Process.Kill() // of no effect if it has ended
+		p.Wait()
+		<-p.ended
+	})
+	return p
+}
+
+// await returns what the expression finds in the first line of output that has it.
+func (p *process) await(expr string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(expr)
+	late := time.After(patience)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			require.True(p.t, ok, "it has ended without %q", expr)
+			p.t.Log(line)
+			if found := re.FindStringSubmatch(line); found != nil {
+				return found
+			}
+		case <-late:
+			require.FailNow(p.t, "it does not say "+expr)
+		}
+	}
+}
+
+// end ends it by the end of its standard input.
+func (p *process) end() error {
+	p.stdin.Close()
+	<-p.ended
+	return p.Wait()
+}
+
+func TestProcessesOfOneCommand(t *testing.T) {
+	p := run(t, "-nodes", "2", "-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-restart", "1ms")
+	pids := make(map[string]int)
+	ready := make(map[string]bool)
+	for len(ready) < 2 {
+		found := p.await(`^(n\d) is (?:process (\d+)|ready: http://127)`)
+		if found[2] == "" {
+			ready[found[1]] = true
+		} else {
+			var err error
+			pids[found[1]], err = strconv.Atoi(found[2])
+			require.NoError(t, err)
+		}
+	}
+	node, err := os.FindProcess(pids["n1"])
+	require.NoError(t, err)
+	require.NoError(t, node.Kill())
+	p.await(`^n1 has ended: .*; it is started again in 1ms`)
+	p.await(`^n1 is process`)
+	p.await(`^n1 is ready`)
+
+	if runtime.GOOS == "windows" {
+		// There is no way to have it end itself; what follows is for that as well.
+		require.NoError(t, p.Process.Kill())
+		<-p.ended
+		return
+	}
+	require.NoError(t, p.Process.Signal(os.Interrupt))
+	<-p.ended
+	require.NoError(t, p.Wait())
+}
+
+// Whoever kills the parent kills its nodes.
+func TestNodesEndWithTheirParent(t *testing.T) {
+	p := run(t, "-nodes", "2", "-addr", "127.0.0.1:0", "-dir", t.TempDir())
+	p.await("^n. is process")
+	p.await("^n. is process")
+	require.NoError(t, p.Process.Kill())
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		require.FailNow(t, "nodes are left")
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, tt := range []struct{ name, args, want string }{
+		{"none", "", ""},
+		{"three nodes", "-nodes 3 -restart 1s -dir x -storage file", ""},
+		{"real cluster", "-nats nats://a,nats://b -creds x -ca y -cert z -key z", ""},
+		{"on three machines", "-name a -cluster :6222 -routes nats://a:6222,nats://b:6222 -peers http://a,https://b:1/", ""},
+		{"configuration file", "-config x -creds y", ""},
+		{"unknown", "-nod 3", "not defined"},
+		{"argument", "3", `no argument "3"`},
+		{"too many nodes", "-nodes 10", "-nodes is from 1 to 9"},
+		{"no nodes", "-nodes 0", "-nodes is from 1 to 9"},
+		{"no history", "-history 0", "-history is 1 or more"},
+		{"replicas", "-replicas 6", "-replicas is from 1 to 5"},
+		{"storage", "-storage tape", `not "tape"`},
+		{"prefix", "-prefix a.b", "-prefix has"},
+		{"name", "-name a.b", "-name has"},
+		{"peer without a scheme", "-peers a:8080", "-peers are as"},
+		{"peer with a path", "-peers http://a/chat", "-peers are as"},
+		{"nodes that use NATS", "-nodes 3 -nats x", "-nodes is for an embedded"},
+		{"directory of another's", "-nats x -dir y", "-dir is for an embedded"},
+		{"credentials for nothing", "-creds x", "-creds is of use"},
+		{"CA for nothing", "-ca x", "-ca is of use"},
+		{"key without certificate", "-nats x -key y", "-cert and -key"},
+		{"cluster without routes", "-cluster :1", "want each other"},
+		{"cluster without name", "-cluster :1 -routes x", "-name of its own"},
+		{"twice the same", "-config x -dir y", "-dir is what the file"},
+		{"one name for all", "-nodes 2 -name x", "-name is for one node"},
+		{"nothing to restart", "-restart 1s", "-restart is of use"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseFlags(strings.Fields(tt.args), io.Discard)
+			if tt.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	for args, want := range map[string]int{
+		"":                                   1,
+		"-nodes 2":                           2,
+		"-nodes 5":                           3,
+		"-nodes 5 -replicas 5":               5,
+		"-nats x":                            3,
+		"-config x":                          3,
+		"-name a -cluster :1 -routes a,b":    2,
+		"-name a -cluster :1 -routes a,b,c,": 3,
+	} {
+		cfg, err := parseFlags(strings.Fields(args), io.Discard)
+		require.NoError(t, err, args)
+		require.Equal(t, want, cfg.replicas, args)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	got, err := addresses("localhost:8080", 3)
+	require.NoError(t, err)
+	require.Equal(t, []string{"localhost:8080", "localhost:8081", "localhost:8082"}, got)
+	got, err = addresses("127.0.0.1:0", 2)
+	require.NoError(t, err)
+	require.NotEqual(t, got[0], got[1])
+	_, err = addresses("localhost", 2)
+	require.ErrorContains(t, err, "-addr")
+	_, err = addresses("localhost:http", 2)
+	require.ErrorContains(t, err, "-addr")
+}
+
+// What the parent passes on, a node must understand, and as it was meant.
+func TestPlan(t *testing.T) {
+	cfg, err := parseFlags(strings.Fields("-nodes 3 -addr :9000 -history 7 -storage file -pause 1s -unready 2s -prefix p -replicas 2"), io.Discard)
+	require.NoError(t, err)
+	nodes, err := plan(cfg, "dir")
+	require.NoError(t, err)
+	require.Len(t, nodes, 3)
+	for i, args := range nodes {
+		got, err := parseFlags(args, io.Discard)
+		require.NoError(t, err)
+		name := fmt.Sprintf("n%d", i+1)
+		require.Len(t, got.routes, 3)
+		require.Contains(t, got.routes, "nats://"+got.cluster)
+		want := cfg
+		want.nodes, want.restart, want.untilEOF = 1, 10*time.Second, true
+		want.name, want.addr, want.dir = name, fmt.Sprintf(":%d", 9000+i), filepath.Join("dir", name)
+		want.peers = []string{"http://localhost:9000", "http://localhost:9001", "http://localhost:9002"}
+		want.cluster, want.routes = got.cluster, got.routes
+		require.Equal(t, want, got)
+		require.Equal(t, jetstream.FileStorage, got.storage)
+	}
+}

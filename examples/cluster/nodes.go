@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// runNodes runs several nodes as processes of their own, so that one can be killed.
+func runNodes(ctx context.Context, cfg config, stdout, stderr io.Writer) (err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir := cfg.dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "cluster-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	nodes, err := plan(cfg, dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(nodes))
+	var running sync.WaitGroup
+	for i, args := range nodes {
+		running.Go(func() {
+			if errs[i] = keep(ctx, cfg.restart, i+1, self, args, stdout, stderr); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// plan returns the arguments of each node.
+func plan(cfg config, dir string) ([][]string, error) {
+	addrs, err := addresses(cfg.addr, cfg.nodes)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := addresses("127.0.0.1:0", cfg.nodes)
+	if err != nil {
+		return nil, err
+	}
+	var peers, urls []string
+	for i := range cfg.nodes {
+		peer := addrs[i]
+		if host, port, _ := net.SplitHostPort(peer); host == "" || net.ParseIP(host).IsUnspecified() {
+			peer = net.JoinHostPort("localhost", port)
+		}
+		peers = append(peers, "http://"+peer)
+		urls = append(urls, "nats://"+routes[i])
+	}
+	var nodes [][]string
+	for i := range cfg.nodes {
+		name := "n" + strconv.Itoa(i+1)
+		nodes = append(nodes, []string{
+			"-name", name,
+			"-addr", addrs[i],
+			"-peers", strings.Join(peers, ","),
+			"-dir", filepath.Join(dir, name),
+			"-cluster", routes[i],
+			"-routes", strings.Join(urls, ","),
+			"-prefix", cfg.prefix,
+			"-history", strconv.Itoa(cfg.history),
+			"-replicas", strconv.Itoa(cfg.replicas),
+			"-storage", strings.ToLower(cfg.storage.String()),
+			"-pause", cfg.pause.String(),
+			"-unready", cfg.unready.String(),
+			"-until-eof", // whatever becomes of this process, they end too
+		})
+	}
+	return nodes, nil
+}
+
+// addresses returns n addresses with ports that follow each other or, for port 0, are free.
+func addresses(addr string, n int) (addrs []string, err error) {
+	host, first, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("-addr: %w", err)
+	}
+	port, err := strconv.Atoi(first)
+	if err != nil {
+		return nil, fmt.Errorf("-addr: %q is not the number of a port", first)
+	}
+	for i := range n {
+		p := port + i
+		if port == 0 {
+			ln, err := net.Listen("tcp", addr)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = ln.Close() }() // when all are found, lest one is found twice
+			p = ln.Addr().(*net.TCPAddr).Port
+		}
+		addrs = append(addrs, net.JoinHostPort(host, strconv.Itoa(p)))
+	}
+	return addrs, nil
+}
+
+// keep runs a node until ctx ends, and starts it again when it has died. One that never
+// came up is not worth it: that is an error.
+func keep(ctx context.Context, restart time.Duration, number int, self string, args []string, stdout, stderr io.Writer) error {
+	for first := true; ; first = false {
+		began := time.Now()
+		p := exec.Command(self, args...)
+		p.Stdout, p.Stderr = stdout, stderr
+		open, err := p.StdinPipe()
+		if err != nil {
+			return err
+		}
+		if err := p.Start(); err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "n%d is process %d\n", number, p.Process.Pid)
+		end := context.AfterFunc(ctx, func() { _ = open.Close() }) // an error is that it has ended
+		err = p.Wait()
+		if !end() {
+			if err != nil {
+				return fmt.Errorf("n%d: %w", number, err)
+			}
+			return nil
+		}
+		var exit *exec.ExitError
+		if first && errors.As(err, &exit) && exit.ExitCode() > 0 && time.Since(began) < 5*time.Second {
+			return fmt.Errorf("n%d: %w", number, err) // it has said why
+		}
+		if restart == 0 {
+			fmt.Fprintf(stdout, "n%d has ended: %v\n", number, p.ProcessState)
+			<-ctx.Done()
+			return nil
+		}
+		fmt.Fprintf(stdout, "n%d has ended: %v; it is started again in %v\n", number, p.ProcessState, restart)
+		select {
+		case <-time.After(restart):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
