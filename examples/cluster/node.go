@@ -158,7 +158,8 @@ func (n *node) look(ctx context.Context, ready func()) error {
 	first := n.place() == ""
 	var err error
 	if first {
-		asking, cancel := context.WithTimeout(ctx, answer)
+		// Nodes that start together have no leader yet. To ask again does no harm.
+		asking, cancel := context.WithTimeout(ctx, answer/2)
 		_, err = n.bus.configure(asking)
 		cancel()
 	}
