@@ -146,7 +146,8 @@ func (b *bus) embed(ctx context.Context) error {
 			opts.Routes = append(opts.Routes, u)
 		}
 	}
-	opts.NoSigs = true // they are ours to handle
+	opts.NoSigs = true              // they are ours to handle
+	opts.ReconnectErrorReports = 60 // one try in so many
 	var err error
 	if b.embedded, err = server.NewServer(opts); err != nil {
 		return fmt.Errorf("nats-server: %w", err)

@@ -55,7 +55,7 @@ function cancel(...names) {
 
 function connect() {
   cancel("retry");
-  state("wait", "connecting…");
+  state("wait", nodes.length > 1 ? `connecting to ${new URL(nodes[node]).host}…` : "connecting…");
   const url = new URL("/ws", nodes[node].replace(/^http/, "ws"));
   url.search = new URLSearchParams({ room, name: me, page, stream, after: last });
   const socket = ws = new WebSocket(url);
@@ -241,7 +241,7 @@ function state(kind, text, seconds = "") {
   if ($("state").textContent !== text) $("state").textContent = text;
   $("again").textContent = seconds;
   $("state").dataset.kind = kind;
-  if (kind === "on" || text === "connecting…") $("now").hidden = true;
+  if (kind === "on" || text.startsWith("connecting")) $("now").hidden = true;
 }
 
 // element makes an element with text in it. What people wrote goes this way only, and so
