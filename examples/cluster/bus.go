@@ -42,8 +42,9 @@ type bus struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	embedded *server.Server
-	instance string        // this process, unlike the node as it was before a restart
-	secret   string        // for the embedded server
+	instance string // this process, unlike the node as it was before a restart
+	user     string // for the embedded server, if it wants that
+	password string
 	temp     string        // a directory to remove
 	failed   chan error    // the embedded server, or the connection, is no more
 	closed   chan struct{} // the connection is
@@ -76,7 +77,7 @@ func newBus(ctx context.Context, cfg config) (*bus, error) {
 		if err := b.embed(ctx); err != nil {
 			return nil, errors.Join(err, b.end())
 		}
-		opts = append(opts, nats.InProcessServer(b.embedded), nats.Token(b.secret))
+		opts = append(opts, nats.InProcessServer(b.embedded), nats.UserInfo(b.user, b.password))
 	} else {
 		if cfg.ca != "" {
 			opts = append(opts, nats.RootCAs(cfg.ca))
@@ -109,6 +110,7 @@ func (b *bus) embed(ctx context.Context) error {
 		if !opts.JetStream {
 			return fmt.Errorf("-config: %s does not enable jetstream", b.cfg.configFile)
 		}
+		b.user, b.password = opts.Username, opts.Password
 	} else {
 		if b.cfg.storage == jetstream.FileStorage {
 			// A message that was confirmed is on the disk, not in the memory of the operating
@@ -130,8 +132,8 @@ func (b *bus) embed(ctx context.Context) error {
 			// A server with routes has to listen for clients as well. It does where no
 			// machine but this one can come, and lets in who knows what only we do.
 			opts.DontListen, opts.Host, opts.Port = false, "127.0.0.1", server.RANDOM_PORT
-			b.secret = rand.Text()
-			opts.CustomClientAuthentication = secret(b.secret)
+			b.password = rand.Text()
+			opts.CustomClientAuthentication = secret(b.password)
 			opts.Cluster.Name = b.cfg.prefix
 			opts.Cluster.Host = host
 			if opts.Cluster.Port, err = strconv.Atoi(port); err != nil {
@@ -169,11 +171,11 @@ func (b *bus) embed(ctx context.Context) error {
 	return errors.New("nats-server does not start")
 }
 
-// secret is a token that clients have to show.
+// secret is a password that clients have to show.
 type secret string
 
 func (s secret) Check(c server.ClientAuthentication) bool {
-	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Token), []byte(s)) == 1
+	return subtle.ConstantTimeCompare([]byte(c.GetOpts().Password), []byte(s)) == 1
 }
 
 // natsLog passes on what the embedded server complains of.

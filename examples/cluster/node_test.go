@@ -327,7 +327,7 @@ func TestConfigurationFile(t *testing.T) {
 	write("listen: 127.0.0.1:-1")
 	_, err := newNode(t.Context(), parsed(t, "-config", file))
 	require.ErrorContains(t, err, "does not enable jetstream")
-	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q }", filepath.ToSlash(dir)))
+	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q }\nauthorization { user: u, password: p }", filepath.ToSlash(dir)))
 	_, host, _ := start(t, parsed(t, "-config", file, "-replicas", "1"))
 	ann, _ := join(t, host, "lobby", "Ann")
 	ann.say("1", "hello")
