@@ -271,6 +271,7 @@ func (cl *cluster) leader(i int) int {
 }
 
 func TestNodesThatAreKilledLoseNothing(t *testing.T) {
+	t.Parallel() // it waits for elections most of the time
 	cl := startCluster(t, 3, "-pause", "0", "-history", "10000")
 	var pages []*page
 	var names []string
@@ -307,6 +308,7 @@ func TestNodesThatAreKilledLoseNothing(t *testing.T) {
 	cl.kill(second)
 	for _, p := range pages {
 		p.await("it is not at the last node", func() bool { return p.at == third && p.c != nil })
+		p.note(func() { p.waited = 0 })
 		p.say(5)
 	}
 	for _, p := range pages {

@@ -116,6 +116,7 @@ func (p *process) end() error {
 }
 
 func TestProcessesOfOneCommand(t *testing.T) {
+	t.Parallel()
 	p := run(t, "-nodes", "2", "-addr", "127.0.0.1:0", "-dir", t.TempDir(), "-restart", "1ms")
 	pids := make(map[string]int)
 	ready := make(map[string]bool)
@@ -149,6 +150,7 @@ func TestProcessesOfOneCommand(t *testing.T) {
 
 // Whoever kills the parent kills its nodes.
 func TestNodesEndWithTheirParent(t *testing.T) {
+	t.Parallel()
 	p := run(t, "-nodes", "2", "-addr", "127.0.0.1:0", "-dir", t.TempDir())
 	p.await("^n. is process")
 	p.await("^n. is process")
