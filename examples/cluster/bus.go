@@ -27,12 +27,13 @@ const (
 	// leader is elected there is none, and who asks meanwhile never gets one.
 	answer = 2 * time.Second
 
+	spare = 64 // MiB that an embedded server may use beside the stream
+
 	// window is how long NATS knows the IDs of messages. A page that was cut off for longer
 	// finds its message in the history, as a rule.
 	window = 10 * time.Minute
 
-	maxAge   = 7 * 24 * time.Hour
-	maxBytes = 256 << 20 // of all rooms; the oldest messages make room
+	maxAge = 7 * 24 * time.Hour // of a message
 )
 
 // bus is a node's way to NATS: a connection, and the server at its other end if that
@@ -112,6 +113,10 @@ func (b *bus) embed(ctx context.Context) error {
 		}
 		b.user, b.password = opts.Username, opts.Password
 	} else {
+		// Left to itself the server takes a part of what this machine has, which may be less
+		// than the stream wants.
+		opts.JetStreamMaxMemory = int64(b.cfg.size+spare) << 20
+		opts.JetStreamMaxStore = int64(b.cfg.size+spare) << 20
 		if b.cfg.storage == jetstream.FileStorage {
 			// A message that was confirmed is on the disk, not in the memory of the operating
 			// system: it would be lost with the power.
@@ -275,7 +280,7 @@ func (b *bus) configure(ctx context.Context) (jetstream.Stream, error) {
 		Replicas:          b.cfg.replicas,
 		MaxMsgsPerSubject: int64(b.cfg.history),
 		MaxAge:            maxAge,
-		MaxBytes:          maxBytes,
+		MaxBytes:          int64(b.cfg.size) << 20, // the oldest messages make room
 		Duplicates:        window,
 	})
 }

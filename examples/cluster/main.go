@@ -89,6 +89,7 @@ type config struct {
 	// What NATS keeps.
 	prefix   string // of all names in NATS
 	history  int
+	size     int // in MiB
 	replicas int
 	storage  jetstream.StorageType
 
@@ -126,6 +127,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 
 	f.StringVar(&cfg.prefix, "prefix", "chat", "of the stream and the subjects in NATS")
 	f.IntVar(&cfg.history, "history", 100, "messages of each room that are kept")
+	f.IntVar(&cfg.size, "size", 64, "`MiB` of messages of all rooms that are kept")
 	f.IntVar(&cfg.replicas, "replicas", 0, "servers that keep each message; 0 is 3, or as many as there are")
 	storage := f.String("storage", "memory", "what NATS keeps messages in: memory or file")
 
@@ -170,6 +172,8 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 		return cfg, errors.New("-nodes is from 1 to 9")
 	case cfg.history < 1:
 		return cfg, errors.New("-history is 1 or more")
+	case cfg.size < 1:
+		return cfg, errors.New("-size is 1 or more")
 	case cfg.replicas < 0 || cfg.replicas > 5:
 		return cfg, errors.New("-replicas is from 1 to 5, or 0")
 	case (cfg.cluster == "") != (len(cfg.routes) == 0):

@@ -174,6 +174,7 @@ func TestFlags(t *testing.T) {
 		{"too many nodes", "-nodes 10", "-nodes is from 1 to 9"},
 		{"no nodes", "-nodes 0", "-nodes is from 1 to 9"},
 		{"no history", "-history 0", "-history is 1 or more"},
+		{"no room", "-size 0", "-size is 1 or more"},
 		{"replicas", "-replicas 6", "-replicas is from 1 to 5"},
 		{"storage", "-storage tape", `not "tape"`},
 		{"prefix", "-prefix a.b", "-prefix has"},
@@ -234,7 +235,7 @@ func TestAddresses(t *testing.T) {
 
 // What the parent passes on, a node must understand, and as it was meant.
 func TestPlan(t *testing.T) {
-	cfg, err := parseFlags(strings.Fields("-nodes 3 -addr :9000 -history 7 -storage file -pause 1s -unready 2s -prefix p -replicas 2"), io.Discard)
+	cfg, err := parseFlags(strings.Fields("-nodes 3 -addr :9000 -history 7 -size 9 -storage file -pause 1s -unready 2s -prefix p -replicas 2"), io.Discard)
 	require.NoError(t, err)
 	nodes, err := plan(cfg, "dir")
 	require.NoError(t, err)

@@ -118,7 +118,7 @@ func (p *talker) closed() *websocket.CloseError {
 
 // startNATS starts a nats-server that is no node, and returns its URL.
 func startNATS(t *testing.T, change func(*server.Options)) (*server.Server, string) {
-	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true}
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, JetStreamMaxMemory: 256 << 20, StoreDir: t.TempDir(), NoSigs: true}
 	if change != nil {
 		change(opts)
 	}
@@ -327,7 +327,7 @@ func TestConfigurationFile(t *testing.T) {
 	write("listen: 127.0.0.1:-1")
 	_, err := newNode(t.Context(), parsed(t, "-config", file))
 	require.ErrorContains(t, err, "does not enable jetstream")
-	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q }\nauthorization { user: u, password: p }", filepath.ToSlash(dir)))
+	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q, max_memory_store: 256M }\nauthorization { user: u, password: p }", filepath.ToSlash(dir)))
 	_, host, _ := start(t, parsed(t, "-config", file, "-replicas", "1"))
 	ann, _ := join(t, host, "lobby", "Ann")
 	ann.say("1", "hello")

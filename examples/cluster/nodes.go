@@ -78,6 +78,7 @@ func plan(cfg config, dir string) ([][]string, error) {
 			"-routes", strings.Join(urls, ","),
 			"-prefix", cfg.prefix,
 			"-history", strconv.Itoa(cfg.history),
+			"-size", strconv.Itoa(cfg.size),
 			"-replicas", strconv.Itoa(cfg.replicas),
 			"-storage", strings.ToLower(cfg.storage.String()),
 			"-pause", cfg.pause.String(),
