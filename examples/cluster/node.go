@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/duplexkit/websocket"
 )
 
@@ -138,10 +140,13 @@ func (n *node) watch(ctx context.Context, ready func()) error {
 		}
 		if now != trouble {
 			trouble = now
-			if err != nil {
-				log.Printf("the stream is out of reach: %v", err)
-			} else {
+			switch {
+			case err == nil:
 				log.Print("the stream is within reach")
+			case n.place() == "":
+				log.Printf("there is no stream yet: %v", err)
+			default:
+				log.Printf("the stream is out of reach: %v", err)
 			}
 		}
 		n.rooms.tick()
@@ -166,6 +171,9 @@ func (n *node) look(ctx context.Context, ready func()) error {
 	stream, leader := "", ""
 	if err == nil {
 		stream, leader, err = n.bus.stream(ctx)
+	}
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = fmt.Errorf("NATS has no JetStream at the moment: %w", err)
 	}
 	if err != nil {
 		if !first && !n.reachable() {

@@ -17,6 +17,9 @@ import (
 
 // runNodes runs several nodes as processes of their own, so that one can be killed.
 func runNodes(ctx context.Context, cfg config, stdout, stderr io.Writer) (err error) {
+	if strconv.IntSize < 64 {
+		return err32
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
