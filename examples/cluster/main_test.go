@@ -20,7 +20,7 @@ import (
 )
 
 // patience keeps a test from hanging; nothing takes so long.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // asProgram in the environment has the test binary be the program.
 const asProgram = "CLUSTER_TEST_AS_PROGRAM"

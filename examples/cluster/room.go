@@ -39,6 +39,7 @@ type room struct {
 	listeners websocket.Group
 
 	loaded    chan struct{} // closed when the history has been read
+	open      context.Context
 	stop      context.CancelFunc
 	following sync.WaitGroup
 	heard     *nats.Subscription // to what other nodes say of people
@@ -57,6 +58,9 @@ type room struct {
 	soon      *time.Timer      // tells them, if not nil
 }
 
+// errRoomClosed has a page come back.
+var errRoomClosed = &websocket.CloseError{Code: websocket.CloseServiceRestart, Text: "the room was closed meanwhile"}
+
 // said is a message that was said.
 type said struct {
 	seq      uint64
@@ -67,7 +71,7 @@ type said struct {
 func openRoom(b *bus, name, stream string) (*room, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &room{
-		bus: b, name: name, stream: stream, stop: stop,
+		bus: b, name: name, stream: stream, open: ctx, stop: stop,
 		loaded:    make(chan struct{}),
 		people:    make(map[*websocket.Conn]person),
 		left:      time.Now(),
@@ -81,7 +85,7 @@ func openRoom(b *bus, name, stream string) (*room, error) {
 	r.mu.Lock()
 	r.tellNodes(true)
 	r.mu.Unlock()
-	r.following.Go(func() { r.follow(ctx) })
+	r.following.Go(r.follow)
 	return r, nil
 }
 
@@ -101,7 +105,8 @@ func (r *room) close() {
 }
 
 // follow reads what is said, and after an error goes on where it was.
-func (r *room) follow(ctx context.Context) {
+func (r *room) follow() {
+	ctx := r.open
 	caughtUp := sync.OnceFunc(func() { close(r.loaded) })
 	for {
 		err := r.bus.read(ctx, r.name, r.stream, r.last+1, r.deliver, caughtUp)
@@ -153,6 +158,8 @@ func (r *room) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-r.open.Done():
+		return errRoomClosed
 	case <-late.C:
 		return &websocket.CloseError{Code: websocket.CloseTryAgainLater, Text: "the room can't be read at this node"}
 	}
@@ -163,7 +170,7 @@ func (r *room) join(c *websocket.Conn, p person, node, stream string, after uint
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return &websocket.CloseError{Code: websocket.CloseServiceRestart, Text: "the room was closed meanwhile"}
+		return errRoomClosed
 	}
 	if len(r.people) == maxPeople {
 		return &websocket.CloseError{Code: websocket.CloseTryAgainLater, Text: "the room is full at this node"}
