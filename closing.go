@@ -328,9 +328,14 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool)
 	stop := context.AfterFunc(ctx, drop)
 	defer stop()
 
+	payload := FormatCloseMessage(code, cutReason(reason))
+	withheld := c.line.refuses(CloseMessage, payload)
+	if withheld != nil { // by a browser, which closes without it
+		payload = nil
+	}
 	c.leaving.Store(true) // before the peer can answer
 	say := func() error {
-		err := c.w.control(ctx, CloseMessage, FormatCloseMessage(code, cutReason(reason)), time.Time{})
+		err := c.w.control(ctx, CloseMessage, payload, time.Time{})
 		if errors.Is(err, ErrCloseSent) {
 			return nil
 		}
@@ -344,8 +349,9 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool)
 		err := say()
 		if err != nil {
 			_ = c.close(!loop) // the error to report is the one before
+			return err
 		}
-		return err
+		return withheld
 	}
 	// The peer may be writing too, and read nothing before we do.
 	said := make(chan error, 1)
@@ -363,7 +369,10 @@ func (c *Conn) shutdown(ctx context.Context, code int, reason string, loop bool)
 	switch {
 	case closedByPeer(err):
 		c.over(err, EndedByPeer) // before the reader comes to say it, if it is another
-		return c.close(!loop)
+		if err := c.close(!loop); err != nil {
+			return err
+		}
+		return withheld
 	case ctx.Err() != nil:
 		drop()
 		return context.Cause(ctx)

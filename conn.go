@@ -180,6 +180,9 @@ func newConn(line socket, n Negotiated, opts *Options, b bufferOptions) *Conn {
 	c.w.writeConfig = newWriteConfig(opts, b)
 	c.w.line, c.w.up = &c.line, c
 	c.w.server = n.Server
+	if c.line.hosted() {
+		c.adapt()
+	}
 	if opts.Trace != nil {
 		c.trace(opts.Trace)
 	}
@@ -215,6 +218,9 @@ func (c *Conn) compress(agreed Compression, want *Compression) {
 		ClientMaxWindowBits:     bitsOr(agreed.ClientMaxWindowBits, deflate.MaxBits),
 	}
 	c.agreed.compression = &agreed
+	if c.line.hosted() {
+		return // it does so by itself
+	}
 	c.w.deflate = newDeflater(agreed, want, c.w.server)
 	c.r.inflate = newInflater(agreed, c.w.server)
 	c.r.in.compressed = true
@@ -607,7 +613,7 @@ func (c *Conn) WriteMessage(messageType int, data []byte) error {
 // while it is being sent, the writing side of the connection fails. The error is
 // context.Cause(ctx).
 func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []byte) error {
-	if err := checkOutgoing(messageType, len(data)); err != nil {
+	if err := c.checkOutgoing(messageType, data); err != nil {
 		return err
 	}
 	return c.w.message(ctx, messageType, data)
@@ -624,7 +630,7 @@ func (c *Conn) WriteMessageContext(ctx context.Context, messageType int, data []
 // control frame is queued too, but for a close frame, which goes ahead of an open
 // message.
 func (c *Conn) TryWriteMessage(messageType int, data []byte) error {
-	if err := checkOutgoing(messageType, len(data)); err != nil {
+	if err := c.checkOutgoing(messageType, data); err != nil {
 		return err
 	}
 	return c.w.try(c.w.outgoing(messageType, data))
@@ -632,6 +638,9 @@ func (c *Conn) TryWriteMessage(messageType int, data []byte) error {
 
 // TryWritePreparedMessage is TryWriteMessage for a prepared message.
 func (c *Conn) TryWritePreparedMessage(pm *PreparedMessage) error {
+	if err := c.line.refuses(pm.messageType, pm.plain.payload()); err != nil {
+		return err
+	}
 	return c.w.try(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 }
 
@@ -648,6 +657,15 @@ func (c *Conn) TryWritePreparedMessage(pm *PreparedMessage) error {
 // It returns why something accepted was not sent, or will not be: the error that the
 // next WriteMessage returns. After a close frame, which goes last, it is nil.
 func (c *Conn) Flush() error { return c.w.flush() }
+
+// checkOutgoing returns an error for a frame that may not be sent, or can't be on this
+// connection.
+func (c *Conn) checkOutgoing(messageType int, p []byte) error {
+	if err := checkOutgoing(messageType, len(p)); err != nil {
+		return err
+	}
+	return c.line.refuses(messageType, p)
+}
 
 // checkOutgoing returns an error for a frame that may not be sent.
 func checkOutgoing(messageType, length int) error {
@@ -677,7 +695,7 @@ func checkOutgoing(messageType, length int) error {
 // not taken all, what is left may be written later; until then Close and NextWriter
 // return the error, for half a message must not look whole.
 func (c *Conn) NextWriter(messageType int) (io.WriteCloser, error) {
-	if err := checkOutgoing(messageType, 0); err != nil {
+	if err := c.checkOutgoing(messageType, nil); err != nil {
 		return nil, err
 	}
 	mw, err := c.w.next(messageType)
@@ -743,7 +761,7 @@ func (c *Conn) Subprotocol() string { return c.Negotiated().Subprotocol }
 // Compression the two window sizes are those agreed on, never 0; Level, Threshold
 // and Decline, of which a handshake says nothing, are zero.
 func (c *Conn) Negotiated() Negotiated {
-	n := Negotiated{Server: c.w.server}
+	n := Negotiated{Server: c.r.in.server}
 	if c.agreed == nil {
 		return n
 	}

@@ -157,7 +157,7 @@ func (c *Conn) WriteControl(messageType int, data []byte, deadline time.Time) er
 	if !isControl(messageType) {
 		return errBadMessageType
 	}
-	if err := checkOutgoing(messageType, len(data)); err != nil {
+	if err := c.checkOutgoing(messageType, data); err != nil {
 		return err
 	}
 	return c.w.control(context.Background(), messageType, data, onOurClock(deadline))
@@ -211,6 +211,9 @@ func (c *Conn) ponged(p []byte) {
 // being sent, because the peer does not read, the writing side of the connection
 // fails, as in WriteMessageContext.
 func (c *Conn) Ping(ctx context.Context) (rtt time.Duration, err error) {
+	if err := c.line.refuses(PingMessage, nil); err != nil {
+		return 0, err
+	}
 	defer func() {
 		if err == nil {
 			c.mu.Lock()

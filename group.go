@@ -134,6 +134,9 @@ func (g *Group) Broadcast(pm *PreparedMessage) {
 	var slow []*Conn
 	g.mu.Lock()
 	for c := range g.members {
+		if c.line.refuses(pm.messageType, pm.plain.payload()) != nil {
+			continue
+		}
 		due, err := c.w.post(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 		if due {
 			g.due = append(g.due, c)

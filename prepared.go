@@ -51,5 +51,8 @@ func (pm *PreparedMessage) encoded(f form) *encoding {
 
 // WritePreparedMessage sends a prepared message. It is otherwise as WriteMessage.
 func (c *Conn) WritePreparedMessage(pm *PreparedMessage) error {
+	if err := c.line.refuses(pm.messageType, pm.plain.payload()); err != nil {
+		return err
+	}
 	return c.w.prepared(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))
 }

@@ -301,7 +301,7 @@ func (r *reader) makeRoom(got *gathered, inOne bool) error {
 		}
 	}
 	sent := got.n + int(min(r.left, int64(r.end-r.pos)))
-	if s, ok := r.src.(*socket); ok && r.left > int64(r.end-r.pos) {
+	if s, ok := r.src.(interface{ waiting() int }); ok && r.left > int64(r.end-r.pos) {
 		sent += int(min(r.left-int64(r.end-r.pos), int64(s.waiting())))
 	}
 	most := 2*sent - got.n

@@ -27,6 +27,7 @@ func (c *Conn) Stats() Stats {
 	s.MessagesWritten, s.PayloadWritten = w.messages, w.payload
 	s.WireWritten = c.w.wire.Load()
 	s.Queued, s.Dropped = queued, dropped
+	c.line.amend(&s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.extras != nil {

@@ -40,7 +40,7 @@ const errDropped = timeoutError("queued messages could not be sent in time")
 type writer struct {
 	*writeConfig
 	line   *socket
-	server bool // which end we are: a client masks
+	server bool // which end we are: a client masks, unless a browser does it
 	up     writes
 
 	turn turn
