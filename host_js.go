@@ -158,6 +158,9 @@ func (s *hostSocket) handle(_ js.Value, args []js.Value) any {
 		if m := event.Get("message"); m.Type() == js.TypeString {
 			s.trouble = m.String()
 		}
+		if !s.opened { // Node up to version 22 says nothing more
+			s.end(CloseAbnormalClosure, "")
+		}
 	case "close":
 		s.end(event.Get("code").Int(), event.Get("reason").String())
 	}

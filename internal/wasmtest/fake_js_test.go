@@ -1,0 +1,281 @@
+package wasmtest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall/js"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/duplexkit/websocket"
+)
+
+// A fake is a WebSocket object that does what a test tells it.
+type fake struct{ js.Value }
+
+const fakeClass = `(() => {
+	const class_ = class {
+		constructor(url, protocols) {
+			if (class_.throws) throw new SyntaxError("no such thing");
+			Object.assign(this, {url, protocols, readyState: 0, bufferedAmount: 0, protocol: "", extensions: "", sent: [], closed: []});
+			class_.last = this;
+			if (class_.opens) queueMicrotask(() => { this.readyState = 1; this.fire("open", {}); });
+		}
+		send(m) {
+			if (this.throws) throw new Error("send fails");
+			this.sent.push(m);
+		}
+		close(...args) { this.closed.push(args); this.readyState = 2; }
+		fire(type, event) { this["on" + type]?.({type, ...event}); }
+	};
+	return class_;
+})()`
+
+// fakes puts a class of fakes in the place of WebSocket for a test.
+func fakes(t *testing.T) (class js.Value) {
+	class = js.Global().Call("eval", fakeClass)
+	class.Set("opens", true)
+	before := js.Global().Get("WebSocket")
+	js.Global().Set("WebSocket", class)
+	t.Cleanup(func() { js.Global().Set("WebSocket", before) })
+	return class
+}
+
+func dialFake(t *testing.T, opts websocket.Options) (*websocket.Conn, fake) {
+	class := fakes(t)
+	d := websocket.Dialer{Options: opts, Subprotocols: []string{"a"}}
+	c, _, err := d.Dial("wss://example.com/path?q=1", nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	f := fake{class.Get("last")}
+	require.Equal(t, "wss://example.com/path?q=1", f.Get("url").String())
+	require.Equal(t, "a", f.Get("protocols").Index(0).String())
+	require.Equal(t, "arraybuffer", f.Get("binaryType").String())
+	require.Equal(t, "example.com:443", c.RemoteAddr().String())
+	return c, f
+}
+
+func (f fake) fire(event string, properties map[string]any) { f.Call("fire", event, properties) }
+
+func (f fake) sent() int { return f.Get("sent").Length() }
+
+// requireLetGo makes sure that the host calls us no more.
+func (f fake) requireLetGo(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"onopen", "onmessage", "onerror", "onclose"} {
+		require.True(t, f.Get(name).IsNull(), name)
+	}
+}
+
+func TestFakeMessages(t *testing.T) {
+	c, f := dialFake(t, websocket.Options{})
+	// They come while nobody reads, and are kept.
+	f.fire("message", map[string]any{"data": "text"})
+	bytes := js.Global().Get("Uint8Array").New(3)
+	f.fire("message", map[string]any{"data": bytes.Get("buffer")})
+	f.fire("close", map[string]any{"code": 1000, "reason": "bye"})
+	f.fire("message", map[string]any{"data": "too late"})
+	f.requireLetGo(t)
+	for _, want := range []websocket.Message{{Type: 1, Data: []byte("text")}, {Type: 2, Data: make([]byte, 3)}} {
+		messageType, p, err := c.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, want, websocket.Message{Type: messageType, Data: p})
+	}
+	_, _, err := c.ReadMessage()
+	require.Equal(t, &websocket.CloseError{Code: 1000, Text: "bye"}, err)
+	require.NoError(t, c.Close())
+}
+
+func TestFakeCloseCodes(t *testing.T) {
+	for _, tt := range []struct {
+		code, want int
+	}{{1006, 1006}, {1015, 1006}, {1005, 1005}, {1014, 1014}, {3000, 3000}} {
+		c, f := dialFake(t, websocket.Options{})
+		f.fire("error", nil)
+		f.fire("close", map[string]any{"code": tt.code, "reason": ""})
+		_, _, err := c.ReadMessage()
+		require.True(t, websocket.IsCloseError(err, tt.want), "%d: %v", tt.code, err)
+		f.requireLetGo(t)
+	}
+	// No host should say it.
+	c, f := dialFake(t, websocket.Options{})
+	f.fire("close", map[string]any{"code": 77, "reason": ""})
+	_, _, err := c.ReadMessage()
+	var broken *websocket.ProtocolError
+	require.ErrorAs(t, err, &broken)
+}
+
+func TestFakeBackpressure(t *testing.T) {
+	full := 1 << 20
+	t.Run("room comes", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{})
+		f.Set("bufferedAmount", full)
+		require.Equal(t, full, c.Stats().Queued)
+		written := make(chan error, 1)
+		go func() { written <- c.WriteMessage(websocket.TextMessage, []byte("x")) }()
+		time.Sleep(5 * time.Millisecond) // long enough to be wrong
+		require.Zero(t, f.sent())
+		require.Empty(t, written)
+		f.Set("bufferedAmount", full-1)
+		require.NoError(t, <-written)
+		require.Equal(t, 1, f.sent())
+		require.Equal(t, "x", f.Get("sent").Index(0).String())
+	})
+	t.Run("a deadline passes", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{WriteTimeout: 5 * time.Millisecond})
+		f.Set("bufferedAmount", full)
+		require.ErrorIs(t, c.WriteMessage(websocket.TextMessage, []byte("x")), os.ErrDeadlineExceeded)
+		require.Zero(t, f.sent())
+	})
+	t.Run("a context ends", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{})
+		f.Set("bufferedAmount", full)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, c.WriteMessageContext(ctx, websocket.TextMessage, []byte("x")), context.DeadlineExceeded)
+		require.Zero(t, f.sent())
+	})
+	t.Run("TryWriteMessage does not wait", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{WriteQueue: 10})
+		f.Set("bufferedAmount", full)
+		require.NoError(t, c.TryWriteMessage(websocket.TextMessage, []byte("x")))
+		require.ErrorIs(t, c.TryWriteMessage(websocket.TextMessage, []byte("0123456789")), websocket.ErrWriteQueueFull)
+		f.Set("bufferedAmount", 0)
+		require.NoError(t, c.Flush())
+		require.Equal(t, 1, f.sent())
+	})
+	t.Run("Close ends the wait", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{})
+		f.Set("bufferedAmount", full)
+		written := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { written <- c.WriteMessageContext(ctx, websocket.TextMessage, []byte("x")) }()
+		for c.Stats().MessagesWritten == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		f.fire("close", map[string]any{"code": 1006, "reason": ""})
+		require.Error(t, <-written)
+	})
+}
+
+// TestFakeCloses has a page's object close while the program writes: for a while it takes
+// messages and sends none, and how it ends is for the reader to say.
+func TestFakeCloses(t *testing.T) {
+	c, f := dialFake(t, websocket.Options{})
+	f.Set("readyState", 2)
+	f.Set("bufferedAmount", 5<<20) // which never changes any more
+	require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte("x")))
+	f.fire("close", map[string]any{"code": 1001, "reason": ""})
+	_, _, err := c.ReadMessage()
+	require.Equal(t, &websocket.CloseError{Code: 1001}, err)
+}
+
+func TestFakeFarewells(t *testing.T) {
+	for _, tt := range []struct {
+		code   int
+		reason string
+		want   string // arguments of close
+	}{
+		{1000, "bye", `[1000,"bye"]`},
+		{4000, "", `[4000,""]`},
+		{1001, "going", `[]`},
+	} {
+		c, f := dialFake(t, websocket.Options{})
+		time.AfterFunc(5*time.Millisecond, func() {
+			f.fire("close", map[string]any{"code": 1000, "reason": ""})
+		})
+		err := c.Shutdown(t.Context(), tt.code, tt.reason)
+		require.Equal(t, tt.code == 1001, errors.Is(err, errors.ErrUnsupported), "%v", err)
+		require.Equal(t, tt.want, js.Global().Get("JSON").Call("stringify", f.Get("closed").Index(0)).String())
+		f.requireLetGo(t)
+	}
+}
+
+func TestFakeThrows(t *testing.T) {
+	class := fakes(t)
+	class.Set("throws", true)
+	_, _, err := websocket.DefaultDialer.Dial("ws://example.com/", nil)
+	require.ErrorContains(t, err, "no such thing")
+
+	c, f := dialFake(t, websocket.Options{})
+	f.Set("throws", true)
+	require.ErrorContains(t, c.WriteMessage(websocket.TextMessage, []byte("x")), "send fails")
+	require.ErrorContains(t, c.WriteMessage(websocket.TextMessage, []byte("x")), "send fails")
+}
+
+func TestFakeNone(t *testing.T) {
+	before := js.Global().Get("WebSocket")
+	js.Global().Delete("WebSocket")
+	defer js.Global().Set("WebSocket", before)
+	_, _, err := websocket.DefaultDialer.Dial("ws://example.com/", nil)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.ErrorContains(t, err, "WebSocket")
+}
+
+func TestFakeDial(t *testing.T) {
+	class := fakes(t)
+	class.Set("opens", false)
+	dial := func(ctx context.Context) <-chan error {
+		class.Delete("last")
+		dialed := make(chan error, 1)
+		go func() {
+			_, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://example.com/?token=secret", nil)
+			dialed <- err
+		}()
+		for class.Get("last").IsUndefined() {
+			time.Sleep(time.Millisecond)
+		}
+		return dialed
+	}
+	t.Run("fails, and the host says why", func(t *testing.T) {
+		dialed := dial(t.Context())
+		f := fake{class.Get("last")}
+		f.fire("error", map[string]any{"message": "it is Monday"})
+		f.fire("close", map[string]any{"code": 1006, "reason": ""})
+		err := <-dialed
+		require.ErrorContains(t, err, "it is Monday")
+		require.NotContains(t, err.Error(), "secret")
+		f.requireLetGo(t)
+	})
+	t.Run("fails, and the host does not", func(t *testing.T) {
+		dialed := dial(t.Context())
+		f := fake{class.Get("last")}
+		f.fire("error", nil)
+		f.fire("close", map[string]any{"code": 1006, "reason": ""})
+		require.ErrorContains(t, <-dialed, "example.com")
+		f.requireLetGo(t)
+	})
+	t.Run("is called off", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		dialed := dial(ctx)
+		f := fake{class.Get("last")}
+		cancel()
+		require.Equal(t, context.Canceled, <-dialed)
+		require.Equal(t, 1, f.Get("closed").Length())
+		f.requireLetGo(t)
+	})
+}
+
+func TestFakeNothingLeft(t *testing.T) {
+	var left []weak.Pointer[websocket.Conn]
+	for range 10 {
+		c, f := dialFakeAlone(t)
+		f.fire("message", map[string]any{"data": "unread"})
+		left = append(left, weak.Make(c))
+		require.NoError(t, c.Close())
+	}
+	requireGone(t, left)
+}
+
+// dialFakeAlone is dialFake without a cleanup, which would hold on to the connection.
+func dialFakeAlone(t *testing.T) (*websocket.Conn, fake) {
+	class := fakes(t)
+	c, _, err := websocket.DefaultDialer.Dial("ws://example.com/", nil)
+	require.NoError(t, err)
+	return c, fake{class.Get("last")}
+}
