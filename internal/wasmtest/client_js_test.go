@@ -305,7 +305,12 @@ func TestPeerBreaksRules(t *testing.T) {
 	for _, rule := range []string{"masked", "reserved", "text", "continuation", "close code", "close length", "opcode"} {
 		t.Run(rule, func(t *testing.T) {
 			c := script(t, "broken", rule, websocket.Options{})
+			require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte("begin"))) // or it might come while the host opens
 			messageType, p, err := c.ReadMessage()
+			if rule == "masked" && err == nil { // Firefox takes it
+				require.Equal(t, "Hello", string(p))
+				return
+			}
 			require.Error(t, err, "%d %q", messageType, p)
 			require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 			require.Error(t, c.Context().Err())

@@ -27,6 +27,9 @@ import (
 // hostRun chooses among the tests in the host, as -run does among those here.
 var hostRun = flag.String("host.run", "", "run the tests in the host whose names match this `regexp`")
 
+// hostBench does so for benchmarks, in Node.
+var hostBench = flag.String("host.bench", "", "run the benchmarks in Node whose names match this `regexp`")
+
 // limit is for what a host may take for all tests. None takes so long.
 const limit = 5 * time.Minute
 
@@ -122,7 +125,7 @@ func TestNode(t *testing.T) {
 	defer cancel()
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, "node", "--stack-size=8192", filepath.Join(support, "wasm_exec_node.js"),
-		file, "-test.v", "-test.timeout=4m", "-test.run="+*hostRun)
+		file, "-test.v", "-test.timeout=4m", "-test.run="+*hostRun, "-test.bench="+*hostBench)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NODE_OPTIONS=" + options, serverVariable + "=" + server.url}
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err := cmd.Run()
@@ -130,9 +133,30 @@ func TestNode(t *testing.T) {
 }
 
 func TestChromium(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
+	testBrowser(t, "chromium", func(dir string) []string {
+		return []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + dir}
+	})
+}
+
+func TestFirefox(t *testing.T) {
+	if os.Getenv("WEBSOCKET_INTEROP") != "all" {
+		t.Skip("of the full set, which WEBSOCKET_INTEROP=all asks for")
+	}
+	testBrowser(t, "firefox-esr", func(dir string) []string {
+		prefs, err := os.ReadFile(filepath.Join("..", "interop", "testdata", "firefox", "user.js"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "user.js"), prefs, 0o600))
+		return []string{"--headless", "--no-remote", "--profile", dir}
+	})
+}
+
+// testBrowser runs the tests in a browser, which is a Debian package of that name. args returns
+// its arguments for a directory of its own.
+func testBrowser(t *testing.T, name string, args func(dir string) []string) {
+	browser, err := exec.LookPath(name)
 	if err != nil {
-		lack(t, "chromium is missing; to install it: apt-get install chromium")
+		lack(t, name+" is missing; to install it: apt-get install "+name)
 	}
 	file, support := program(t)
 	server := serve(t)
@@ -163,10 +187,9 @@ func TestChromium(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+dir,
-		"http"+strings.TrimPrefix(server.url, "ws")+"/?"+url.Values{serverVariable: {server.url}, "run": {*hostRun}}.Encode())
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	page := "http" + strings.TrimPrefix(server.url, "ws") + "/?" + url.Values{serverVariable: {server.url}, "run": {*hostRun}}.Encode()
+	cmd := exec.CommandContext(ctx, browser, append(args(dir), page)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "HOME="+dir, "MOZ_CRASHREPORTER_DISABLE=1")
 	cmd.Stdout, cmd.Stderr = &said, &said
 	kill := ownGroup(cmd)
 	require.NoError(t, cmd.Start())

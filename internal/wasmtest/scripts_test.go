@@ -165,6 +165,7 @@ func closeWith(t *testing.T, p *websockettest.Peer, arg string) {
 
 // breakRule breaks the rule that arg names.
 func breakRule(_ *testing.T, p *websockettest.Peer, arg string) {
+	p.Expect(websockettest.Text("begin"))
 	p.Send(map[string]websockettest.Frame{
 		"masked":       {Opcode: websocket.TextMessage, Payload: "Hello", WrongMask: true},
 		"reserved":     {Opcode: websocket.TextMessage, Payload: "Hello", RSV2: true},
