@@ -28,7 +28,15 @@ import (
 // blocks. There is no goroutine for a hostSocket.
 //
 // What the object does not do is refused where the program asks for it: by Dial, which
-// checks the Dialer, and by refuses.
+// checks the Dialer, and by refuses. The end of a loop and a broken limit have close codes that
+// the host sends for no program; then it sends none.
+//
+// The object can't be told to read no further, so that messages which nobody reads are
+// kept, however many. A limit counts for each when it is read.
+//
+// Upgrader, NewConn and all of what a server is made of are here too: programs that share
+// code compile, and work on network connections in memory. Nothing in a browser listens, and
+// what a program does not use the linker leaves out.
 
 const (
 	// hostBuffer is how many bytes the host may keep that it has not sent; then a write

@@ -36,6 +36,15 @@ func main() {
 }
 
 func run(ctx context.Context, addr, chat string) error {
+	target, err := url.Parse(chat)
+	if err != nil || chat != "" && target.Host == "" {
+		return fmt.Errorf("-chat %q is not the URL of a server, such as http://localhost:8081", chat)
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
 	p, err := build(ctx)
 	if err != nil {
 		return err
@@ -43,22 +52,16 @@ func run(ctx context.Context, addr, chat string) error {
 	fmt.Printf("chat.wasm has %.1f MB, compressed %.1f MB\n", megabytes(p.wasm), megabytes(p.compressed))
 	if chat == "" {
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
 		c, err := startChat(ctx, "localhost:0")
 		if err != nil {
+			cancel()
 			return err
 		}
 		defer c.wait()
 		defer cancel()
-		chat = c.url
-	}
-	target, err := url.Parse(chat)
-	if err != nil || target.Host == "" {
-		return fmt.Errorf("-chat %q is not the URL of a server, such as http://localhost:8081", chat)
-	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+		if target, err = url.Parse(c.url); err != nil {
+			return err
+		}
 	}
 	fmt.Printf("open http://%v/ in two windows; Ctrl-C ends\n", ln.Addr())
 	return serve(ctx, ln, p.handler(target))

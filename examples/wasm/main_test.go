@@ -88,7 +88,6 @@ func TestFiles(t *testing.T) {
 }
 
 func TestBadArguments(t *testing.T) {
-	compiled(t)
 	require.ErrorContains(t, run(t.Context(), "127.0.0.1:0", "localhost"), "-chat")
 	require.ErrorContains(t, run(t.Context(), "127.0.0.1:99999", "http://localhost:1"), "99999")
 }
@@ -106,11 +105,11 @@ func TestRun(t *testing.T) {
 	go func() { ended <- run(ctx, addr, "") }()
 	var ann *person
 	for ann == nil {
-		if ann, err = dial(t, addr, "lobby", "Ann"); err != nil {
+		if ann, err = dial(t, addr, "lobby", "Ann"); err != nil { // it does not listen yet
 			select {
 			case err := <-ended:
 				require.FailNow(t, "it has ended", "%v", err)
-			case <-time.After(20 * time.Millisecond): // it builds the chat server
+			case <-time.After(20 * time.Millisecond):
 			}
 		}
 	}
@@ -134,7 +133,8 @@ type heard struct {
 
 func dial(t *testing.T, host, room, name string) (*person, error) {
 	u := "ws://" + host + "/ws?" + url.Values{"room": {room}, "name": {name}}.Encode()
-	c, _, err := websocket.DefaultDialer.DialContext(t.Context(), u, nil)
+	dialer := websocket.Dialer{HandshakeTimeout: patience} // the server may still be building
+	c, _, err := dialer.DialContext(t.Context(), u, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -57,10 +57,7 @@ func build(ctx context.Context) (*program, error) {
 		return nil, err
 	}
 	var compressed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&compressed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
+	w := gzip.NewWriter(&compressed)
 	if _, err := w.Write(p.wasm); err != nil {
 		return nil, err
 	}
