@@ -583,7 +583,6 @@ func TestSlowPeer(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		}
 	}
-	require.Error(t, c.WriteMessage(websocket.TextMessage, nil), "what was called off had begun")
 	release()
 	require.NoError(t, c.Close())
 }
