@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"syscall/js"
 	"testing"
 	"time"
-	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +23,7 @@ const fakeClass = `(() => {
 			if (class_.throws) throw new SyntaxError("no such thing");
 			Object.assign(this, {url, protocols, readyState: 0, buffered: 0, looks: 0, protocol: "", extensions: "", sent: [], closed: []});
 			class_.last = this;
+			if (class_.fails) queueMicrotask(() => this.fire("error", {}));
 			if (class_.opens) queueMicrotask(() => { this.readyState = 1; this.fire("open", {}); });
 		}
 		get bufferedAmount() { this.looks++; return this.buffered; }
@@ -267,14 +268,37 @@ func TestFakeDial(t *testing.T) {
 }
 
 func TestFakeNothingLeft(t *testing.T) {
-	var left []weak.Pointer[websocket.Conn]
+	var left []remains
 	for range 10 {
 		c, f := dialFakeAlone(t)
 		f.fire("message", map[string]any{"data": "unread"})
-		left = append(left, weak.Make(c))
+		left = append(left, remainsOf(c))
 		require.NoError(t, c.Close())
 	}
 	requireGone(t, left)
+}
+
+// TestFakeFailuresLeaveNothing counts objects, for a Dial that fails returns none to look for.
+func TestFakeFailuresLeaveNothing(t *testing.T) {
+	class := fakes(t)
+	class.Set("opens", false)
+	class.Set("fails", true)
+	const dials = 2000
+	objects := func() uint64 {
+		for range dials {
+			_, _, err := websocket.DefaultDialer.Dial("ws://example.com/", nil)
+			require.Error(t, err)
+		}
+		for range 3 { // js.Values have finalizers
+			runtime.GC()
+			time.Sleep(time.Millisecond)
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapObjects
+	}
+	before := objects()
+	require.Less(t, objects(), before+dials, "each has left something")
 }
 
 // dialFakeAlone is dialFake without a cleanup, which would hold on to the connection.
