@@ -272,6 +272,37 @@
 //	<-c.Context().Done()
 //	log.Print(err, ": ", context.Cause(c.Context()))
 //
+// # In browsers
+//
+// Built for js/wasm, Dial uses the WebSocket object of the host: a browser, a worker, Node
+// from version 22 on. A Conn is what it is elsewhere, but for what that object can't do:
+//
+//   - Dial returns an error that names the option and matches errors.ErrUnsupported for header
+//     fields other than Sec-WebSocket-Protocol, NetDial and its kin, TLSClientConfig, Jar,
+//     Transport, CheckRedirect, a Proxy that names one, ProxyHeader, ProxyTLSClientConfig,
+//     PingInterval, AllowInvalidUTF8, and the terms of Compression. Whether messages are
+//     compressed is up to the host. Sizes of buffers are hints.
+//   - Why a Dial failed browsers do not tell: there is no response, and no ErrBadHandshake.
+//     After success the response has what is known: subprotocol and extensions.
+//   - The host answers pings and close frames by itself. Ping, and writing a ping or pong,
+//     match errors.ErrUnsupported; ping and pong handlers are never called; a close handler
+//     is called, and what it sends has no effect. Fragments are not seen, and those of a
+//     NextWriter are gathered and sent as one.
+//   - Programs may close with 1000 and 3000 to 4999. Other codes are an error of WriteControl.
+//     Shutdown closes without a code then, and returns an error; so do Serve and a read limit,
+//     without an error for that: the peer sees 1005.
+//   - Messages that come after Shutdown has begun are discarded by the host. Close has it
+//     send what it was given.
+//   - A peer that breaks the protocol gives a *CloseError with 1006, not a *ProtocolError.
+//   - The host reads on whether or not the program does, and keeps what was not read: memory
+//     has no bound but the peer's moderation. A message over the limit fails when it is read.
+//     Writes wait while the host has 1 MiB that it has not sent (bufferedAmount).
+//   - Text that is not UTF-8 is an error of the write.
+//   - Stats does not know WireRead and WireWritten; a Trace sees messages as frames.
+//
+// A function that JavaScript calls must not block: use TryWriteMessage there, or a goroutine.
+// Upgrader is here too, for code that is shared; nothing listens in a browser.
+//
 // # Coming from gorilla/websocket
 //
 // Every exported identifier of its version 1.5.3 is here. What is different:
