@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/duplexkit/websocket"
 )
@@ -82,7 +84,7 @@ func (cl *client) persist(ctx context.Context, r request, transfer func(*websock
 			return err
 		}
 		failures++
-		fmt.Fprintf(cl.out, "%v; trying again in %v\n", err, pause)
+		fmt.Fprintf(cl.out, "%s; trying again in %v\n", printable(err), pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -139,9 +141,20 @@ func worthAnother(err error) bool {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
-		return closed.Code < codeRefused || closed.Code == codeBusy || closed.Code == codeChecksum
+		return closed.Code < codeRefused || closed.Code == codeStalled || closed.Code == codeBusy || closed.Code == codeChecksum
 	case errors.As(err, &f):
 		return false
 	}
 	return true
+}
+
+// printable is what an error says, fit for a terminal: there may be words of the server in
+// it, and those might command one.
+func printable(err error) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return ' '
+	}, err.Error())
 }

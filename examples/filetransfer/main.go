@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -25,12 +26,12 @@ func main() {
 	switch err := run(ctx, os.Args[1:], os.Stderr); {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "filetransfer:", err)
+		fmt.Fprintln(os.Stderr, "filetransfer:", printable(err))
 		os.Exit(1)
 	}
 }
 
-const usage = `usage: filetransfer [-addr ADDRESS] [-dir DIRECTORY] [-max BYTES]    serve
+const usage = `usage: filetransfer [-addr ADDRESS] [-host NAME] [-dir DIRECTORY] [-max BYTES]    serve
        filetransfer [-dial URL] [-retries N] put FILE [NAME]      send FILE, as NAME
        filetransfer [-dial URL] [-retries N] get NAME [FILE]      fetch NAME, into FILE
 `
@@ -45,13 +46,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	addr := flags.String("addr", "localhost:8080", "serve on this `address`")
 	dir := flags.String("dir", ".", "serve the files of this `directory`")
 	limit := flags.Int64("max", 0, "largest file that the server takes, in `bytes`; 0 is no limit")
+	var hosts []string
+	flags.Func("host", "a `name` by which clients may call the server, besides localhost, IP addresses and that of -addr; may be repeated", func(s string) error {
+		hosts = append(hosts, strings.ToLower(s))
+		return nil
+	})
 	dial := flags.String("dial", "ws://localhost:8080/files", "the server's `URL`, for put and get")
 	retries := flags.Int("retries", 10, "how many attempts in a row may fail without a byte transferred")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 {
-		return listenAndServe(ctx, *addr, *dir, *limit, out)
+		if host, _, err := net.SplitHostPort(*addr); err == nil {
+			hosts = append(hosts, strings.ToLower(host))
+		}
+		return listenAndServe(ctx, *addr, *dir, &server{limit: *limit, hosts: hosts}, out)
 	}
 
 	from, to := flags.Arg(1), flags.Arg(2)
@@ -76,7 +85,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return fmt.Errorf("%q is neither put nor get", flags.Arg(0))
 }
 
-func listenAndServe(ctx context.Context, addr, dir string, limit int64, out io.Writer) error {
+func listenAndServe(ctx context.Context, addr, dir string, s *server, out io.Writer) error {
 	files, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -87,5 +96,6 @@ func listenAndServe(ctx context.Context, addr, dir string, limit int64, out io.W
 		return err
 	}
 	fmt.Fprintf(out, "serving %s on ws://%v/files; Ctrl-C ends\n", dir, ln.Addr())
-	return newServer(files, limit).serve(ctx, ln)
+	s.files = files
+	return s.serve(ctx, ln)
 }

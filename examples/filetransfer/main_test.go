@@ -8,15 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -82,7 +86,9 @@ func start(t *testing.T, ln net.Listener) *rig {
 	}
 	files, err := os.OpenRoot(g.there)
 	require.NoError(t, err)
-	g.server = newServer(files, 0)
+	host, _, err := net.SplitHostPort(ln.Addr().String())
+	require.NoError(t, err)
+	g.server = &server{files: files, hosts: []string{host}}
 	g.client = client{url: "ws://" + ln.Addr().String() + "/files", retries: 10, pause: time.Millisecond, out: g.said}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -417,6 +423,8 @@ func TestServerRefuses(t *testing.T) {
 		{"get", "a\x00b", codeRefused},
 		{"get", "directory//x", codeRefused},
 		{"get", "a.part", codeRefused},
+		{"get", "a.PART", codeRefused},
+		{"get", "a.part/x", codeRefused},
 		{"get", "directory", codeRefused},
 		{"get", "link", codeStorage},
 		{"get", "links/secret", codeStorage},
@@ -424,6 +432,9 @@ func TestServerRefuses(t *testing.T) {
 		{"put", "../new", codeRefused},
 		{"put", "/tmp/new", codeRefused},
 		{"put", "new.part", codeRefused},
+		{"put", "new.Part", codeRefused},
+		{"put", "new.part/x", codeRefused}, // new would be refused ever after
+		{"put", "deep/new.PART/x/y", codeRefused},
 		{"put", "link", codeStorage},
 		{"put", "links/secret", codeStorage},
 		{"put", "directory", codeRefused},
@@ -470,6 +481,7 @@ func TestClientHearsOfRefusal(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	g := start(t, nil)
+	g.write(g.there, "a.part", []byte("he"))
 	first := g.dial(request{"put", "a"})
 	var has offer
 	require.NoError(t, first.ReadJSON(&has))
@@ -484,6 +496,155 @@ func TestBusy(t *testing.T) {
 	require.NoError(t, first.Close())
 	require.NoError(t, <-done)
 	g.requireOnly(g.there, "a", []byte("hello"))
+}
+
+// Two names may be one file, and what one puts there is not for the other to spoil.
+func TestBusyByAnotherName(t *testing.T) {
+	t.Parallel()
+	g := start(t, nil)
+	require.NoError(t, os.Mkdir(filepath.Join(g.there, "a"), 0o755))
+	require.NoError(t, os.Symlink("a", filepath.Join(g.there, "b")))
+	g.write(g.there, "a/f.part", []byte("he"))
+	first := g.dial(request{"put", "a/f"})
+	var has offer
+	require.NoError(t, first.ReadJSON(&has))
+	_, _, err := g.dial(request{"put", "b/f"}).ReadMessage()
+	require.True(t, websocket.IsCloseError(err, codeBusy), "%v", err)
+}
+
+// Of two that fetch into one file the second keeps its hands off.
+func TestTwoFetchIntoOneFile(t *testing.T) {
+	t.Parallel()
+	p := noise(100_000)
+	sum := sha256.Sum256(p)
+	began, goOn := make(chan struct{}, 1), make(chan struct{})
+	hostile := serving(t, func(c *websocket.Conn) error {
+		if err := c.WriteJSON(header{0, int64(len(p))}); err != nil {
+			return err
+		}
+		w, err := c.NextWriter(websocket.BinaryMessage)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(p[:50_000]); err != nil {
+			return err
+		}
+		began <- struct{}{}
+		<-goOn
+		_, err = w.Write(p[50_000:])
+		return errors.Join(err, w.Close(), c.WriteJSON(trailer{hex.EncodeToString(sum[:])}), c.ReadJSON(&receipt{}))
+	})
+	dir := t.TempDir()
+	cl := client{url: hostile, out: io.Discard}
+	file := filepath.Join(dir, "a")
+	first := make(chan error, 1)
+	go func() { first <- cl.get(t.Context(), "a", file) }()
+	<-began
+	require.Eventually(t, func() bool { // it is locked before it is written
+		info, err := os.Stat(file + partial)
+		return err == nil && info.Size() > 0
+	}, patience, time.Millisecond)
+	err := cl.get(t.Context(), "a", file)
+	require.True(t, websocket.IsCloseError(err, codeBusy), "%v", err)
+	close(goOn)
+	require.NoError(t, <-first)
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(p, got))
+}
+
+// What is saved is what was received, and nothing that has got its name.
+func TestPartIsReplaced(t *testing.T) {
+	t.Parallel()
+	g := start(t, nil)
+	c := g.dial(request{"put", "a"})
+	var has offer
+	require.NoError(t, c.ReadJSON(&has))
+	require.NoError(t, c.WriteJSON(header{0, 5}))
+	require.NoError(t, c.WriteMessage(websocket.BinaryMessage, []byte("hello")))
+	part := filepath.Join(g.there, "a.part")
+	require.Eventually(t, func() bool { p, _ := os.ReadFile(part); return string(p) == "hello" }, patience, time.Millisecond)
+	require.NoError(t, os.Rename(part, filepath.Join(g.there, "taken")))
+	g.write(g.there, "a.part", []byte("other"))
+	sum := sha256.Sum256([]byte("hello"))
+	require.NoError(t, c.WriteJSON(trailer{hex.EncodeToString(sum[:])}))
+	_, _, err := c.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, codeStorage), "%v", err)
+	_, err = os.Stat(filepath.Join(g.there, "a"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// serving returns the URL of a server that reads a client's request and offer and then does
+// what it likes.
+func serving(t *testing.T, serve func(c *websocket.Conn) error) string {
+	t.Helper()
+	var upgrader websocket.Upgrader
+	return websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, _ *http.Request) error {
+		if err := errors.Join(c.ReadJSON(&request{}), c.ReadJSON(&offer{})); err != nil {
+			return nil // it has given up
+		}
+		return serve(c)
+	})).URL
+}
+
+func TestClientDoesNotBelieveTheSender(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		send header
+		body string
+	}{
+		{"more than a rest of nothing", header{5, 5}, "!"},
+		{"more than nothing", header{0, 0}, "!"},
+		{"more than the rest", header{5, 6}, "!!"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url := serving(t, func(c *websocket.Conn) error {
+				return errors.Join(c.WriteJSON(tt.send), c.WriteMessage(websocket.BinaryMessage, []byte(tt.body)), c.ReadJSON(&receipt{}))
+			})
+			file := filepath.Join(t.TempDir(), "a")
+			require.NoError(t, os.WriteFile(file+partial, []byte("hello"), 0o644))
+			cl := client{url: url, out: io.Discard, terminal: true}
+			err := cl.get(t.Context(), "a", file)
+			require.Error(t, err)
+			p, err := os.ReadFile(file + partial)
+			require.NoError(t, err)
+			require.LessOrEqual(t, int64(len(p)), tt.send.Size)
+			_, err = os.Stat(file)
+			require.ErrorIs(t, err, os.ErrNotExist)
+		})
+	}
+}
+
+// The words of a server may not command the user's terminal.
+func TestWordsOfTheServer(t *testing.T) {
+	t.Parallel()
+	url := serving(t, func(c *websocket.Conn) error {
+		return &websocket.CloseError{Code: websocket.CloseInternalServerErr, Text: "oh\x1b[2J\nno"}
+	})
+	said := &record{}
+	cl := client{url: url, out: said, retries: 1}
+	require.Error(t, cl.get(t.Context(), "a", filepath.Join(t.TempDir(), "a")))
+	require.Equal(t, "websocket: close 1011 (internal server error): oh [2J no; trying again in 0s\n", said.String())
+}
+
+// Nor may those of a client look like lines of the server's log. The log is everybody's, and so
+// this test runs alone.
+func TestWordsOfTheClient(t *testing.T) {
+	logged := &record{}
+	log.SetOutput(logged)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	g := start(t, nil)
+	for r, code := range map[request]int{{"get\nforged", "a"}: codeRefused, {"get", "a\nforged"}: codeNotFound} {
+		_, _, err := g.dial(r).ReadMessage()
+		require.True(t, websocket.IsCloseError(err, code), "%v", err)
+	}
+	c := g.dial(request{"put", "a"})
+	require.NoError(t, c.ReadJSON(&offer{}))
+	require.NoError(t, c.Shutdown(t.Context(), websocket.CloseNormalClosure, "bye\nforged"))
+	require.NoError(t, g.end())
+	require.Regexp(t, `bye\\nforged`, logged.String())
+	require.NotContains(t, logged.String(), "\nforged")
 }
 
 func TestServerDoesNotBelieveTheSender(t *testing.T) {
@@ -514,6 +675,12 @@ func TestServerDoesNotBelieveTheSender(t *testing.T) {
 		{"begins where nothing is", "he", func(c *websocket.Conn) error { return c.WriteJSON(header{3, 5}) }, codeRefused, true},
 		{"negative size", "he", func(c *websocket.Conn) error { return c.WriteJSON(header{0, -1}) }, codeRefused, true},
 		{"ends before it begins", "he", func(c *websocket.Conn) error { return c.WriteJSON(header{2, 1}) }, codeRefused, true},
+		{"null", "he", func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte("null")) }, codeRefused, true},
+		{"no offset", "he", func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte(`{"size":5}`)) }, codeRefused, true},
+		{"no size", "he", func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte(`{"offset":0}`)) }, codeRefused, true},
+		{"a byte of an empty file", "", func(c *websocket.Conn) error {
+			return errors.Join(c.WriteJSON(header{0, 0}), c.WriteMessage(websocket.BinaryMessage, []byte("h")))
+		}, codeRefused, true},
 		{"no JSON", "he", func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte("?")) }, codeRefused, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -529,8 +696,11 @@ func TestServerDoesNotBelieveTheSender(t *testing.T) {
 			_, _, err := c.ReadMessage()
 			require.True(t, websocket.IsCloseError(err, tt.code), "%v", err)
 			require.NoError(t, g.end())
-			_, err = os.Stat(filepath.Join(g.there, "a.part"))
+			p, err := os.ReadFile(filepath.Join(g.there, "a.part"))
 			require.Equal(t, tt.stays, err == nil)
+			if tt.there != "" {
+				require.Equal(t, tt.there, string(p))
+			}
 			_, err = os.Stat(filepath.Join(g.there, "a"))
 			require.ErrorIs(t, err, os.ErrNotExist)
 		})
@@ -569,6 +739,170 @@ func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// A page may have its own host resolve to this machine, and then it has the server's origin.
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	g := start(t, nil)
+	g.server.hosts = []string{"files.example.com"}
+	for host, status := range map[string]int{
+		"":                       http.StatusSwitchingProtocols, // the address that was dialed
+		"localhost:8080":         http.StatusSwitchingProtocols,
+		"192.168.1.7:8080":       http.StatusSwitchingProtocols,
+		"[::1]:8080":             http.StatusSwitchingProtocols,
+		"[::1]":                  http.StatusSwitchingProtocols,
+		"files.example.com":      http.StatusSwitchingProtocols,
+		"Files.example.com:8080": http.StatusSwitchingProtocols,
+		"evil.example:8080":      http.StatusForbidden,
+		"files.example.com.evil": http.StatusForbidden,
+		"1.2.3.4.evil.example":   http.StatusForbidden,
+		"localhost.evil.example": http.StatusForbidden,
+	} {
+		header := http.Header{}
+		if host != "" {
+			header = http.Header{"Host": {host}, "Origin": {"http://" + host}}
+		}
+		c, resp, err := new(websocket.Dialer).DialContext(t.Context(), g.client.url, header)
+		require.NotNil(t, resp, "%q: %v", host, err)
+		require.Equal(t, status, resp.StatusCode, "%q", host)
+		if err == nil {
+			require.NoError(t, c.Close())
+		}
+	}
+}
+
+func TestProgramKnowsItsNames(t *testing.T) {
+	t.Parallel()
+	read, write := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-addr", "127.0.0.1:0", "-host", "one.example", "-host", "TWO.example", "-dir", t.TempDir()}, write)
+	}()
+	said := make([]byte, 1000)
+	n, err := read.Read(said)
+	require.NoError(t, err)
+	url := regexp.MustCompile(`ws://\S+/files`).FindString(string(said[:n]))
+	for host, ok := range map[string]bool{"one.example": true, "two.example": true, "three.example": false} {
+		c, _, err := new(websocket.Dialer).DialContext(t.Context(), url, http.Header{"Host": {host}})
+		require.Equal(t, ok, err == nil, "%s: %v", host, err)
+		if ok {
+			require.NoError(t, c.Close())
+		}
+	}
+	cancel()
+	require.NoError(t, <-done)
+}
+
+// A sender that sends nothing is not waited for, though it answers pings.
+func TestStalled(t *testing.T) {
+	for name, sends := range map[string]func(c *websocket.Conn) error{
+		"no header": func(c *websocket.Conn) error { return nil },
+		"no body":   func(c *websocket.Conn) error { return c.WriteJSON(header{0, 5}) },
+		"half a body": func(c *websocket.Conn) error {
+			if err := c.WriteJSON(header{0, 3 * fragment}); err != nil {
+				return err
+			}
+			w, err := c.NextWriter(websocket.BinaryMessage)
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(make([]byte, 2*fragment))
+			return err
+		},
+		"no checksum": func(c *websocket.Conn) error {
+			return errors.Join(c.WriteJSON(header{0, 5}), c.WriteMessage(websocket.BinaryMessage, []byte("hello")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := websockettest.Listen()
+				g := start(t, ln)
+				g.client.dialer.NetDialContext = ln.NetDialContext
+				c := g.dial(request{"put", "a"})
+				require.NoError(t, c.SetReadDeadline(time.Time{}))
+				require.NoError(t, c.ReadJSON(&offer{}))
+				require.NoError(t, sends(c))
+				_, _, err := c.ReadMessage()
+				require.True(t, websocket.IsCloseError(err, codeStalled), "%v", err)
+			})
+		})
+	}
+}
+
+// One that is slow is, as long as it sends.
+func TestSlowSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := websockettest.Listen()
+		g := start(t, ln)
+		g.client.dialer.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := ln.NetDialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return websockettest.NewFaultyConn(nc, websockettest.Fault{}, websockettest.Fault{Chunk: 16 << 10, Delay: 4 * time.Second}), nil
+		}
+		p := noise(40 * (16 << 10))
+		began := time.Now()
+		require.NoError(t, g.client.put(t.Context(), g.write(g.here, "a", p), "a"))
+		require.Greater(t, time.Since(began), 2*stall)
+		g.requireOnly(g.there, "a", p)
+	})
+}
+
+// Whoever announces a request and does not send it is not waited for.
+func TestHalfARequest(t *testing.T) {
+	for name, request := range map[string]string{
+		"half a header": "GET /files HTTP/1.1\r\nHost: ",
+		"no body":       "GET /none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := websockettest.Listen()
+				start(t, ln)
+				nc, err := ln.NetDialContext(t.Context(), "tcp", "")
+				require.NoError(t, err)
+				defer nc.Close()
+				_, err = io.WriteString(nc, request)
+				require.NoError(t, err)
+				_, err = io.Copy(io.Discard, nc)
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
+// The size is that of the file which was opened, though another gets its name at any time.
+func TestFileIsReplacedWhileItIsOpened(t *testing.T) {
+	t.Parallel()
+	g := start(t, nil)
+	g.write(g.there, "a", nil)
+	done := make(chan error, 1)
+	go func() {
+		for i := range 1000 {
+			b := filepath.Join(g.there, "b")
+			if err := errors.Join(os.WriteFile(b, make([]byte, i), 0o644), os.Rename(b, filepath.Join(g.there, "a"))); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for {
+		f, size, err := openFile(g.server.files, "a")
+		require.NoError(t, err)
+		p, err := io.ReadAll(f)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.Len(t, p, int(size))
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			return
+		default:
+		}
+	}
+}
+
 func TestLine(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -581,6 +915,7 @@ func TestLine(t *testing.T) {
 		{"half", 512 << 10, 1 << 20, 1 << 16, "a  50% [############............] 512.0 KiB of 1.0 MiB, 64.0 KiB/s, 8s left"},
 		{"not quite", 1<<30 - 1, 1 << 30, 1 << 30, "a  99% [#######################.] 1024.0 MiB of 1.0 GiB, 1.0 GiB/s, 0s left"},
 		{"all", 5, 5, 5, "a 100% [########################] 5 B of 5 B, 5 B/s"},
+		{"more than all", 6, 5, 5, "a 100% [########################] 6 B of 5 B, 5 B/s"},
 		{"empty", 0, 0, 0, "a 100% [########################] 0 B of 0 B, 0 B/s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,7 +66,7 @@ func line(name string, done, size int64, rate float64) string {
 	const width = 24
 	part := 1.0
 	if size > 0 {
-		part = float64(done) / float64(size)
+		part = min(float64(done)/float64(size), 1)
 	}
 	filled := int(part * width)
 	left := ""

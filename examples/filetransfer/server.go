@@ -7,8 +7,11 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,15 +35,9 @@ const fragment = 64 << 10
 type server struct {
 	files  *os.Root // no name leads out of it, nor does a symbolic link
 	limit  int64    // largest file that may be put here, 0 is none
+	hosts  []string // names of the server, besides localhost
 	all    websocket.Group
 	served sync.WaitGroup
-
-	mu   sync.Mutex
-	busy map[string]bool // names of files that are being put
-}
-
-func newServer(files *os.Root, limit int64) *server {
-	return &server{files: files, limit: limit, busy: make(map[string]bool)}
 }
 
 // serve answers on ln until ctx ends, then closes every connection with 1001. What was
@@ -53,9 +50,13 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	mux.HandleFunc("/files", func(w http.ResponseWriter, r *http.Request) {
 		s.served.Add(1)
 		defer s.served.Done()
+		if !s.allowsHost(r.Host) {
+			http.Error(w, "the server does not go by this name, see its flag -host", http.StatusForbidden)
+			return
+		}
 		transfers.ServeHTTP(w, r)
 	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second} // of a request; a WebSocket has none of it
 
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
@@ -88,19 +89,21 @@ func (s *server) transfer(c *websocket.Conn, _ *http.Request) error {
 	}
 	var r request
 	if err := readControl(c, &r); err != nil {
-		log.Printf("%v: no request: %v", c.RemoteAddr(), err)
+		log.Printf("%v: no request: %q", c.RemoteAddr(), err)
 		return err
 	}
 	if err := c.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
+	// What is the client's is quoted, lest it look like lines of ours: its words, and in an
+	// error its close reason.
 	n := &counter{}
 	err := s.answer(c, r, n)
 	if err != nil {
-		log.Printf("%v: %s %q: %v; %d bytes from %d on", c.RemoteAddr(), r.Op, r.Name, err, n.bytes, n.offset)
+		log.Printf("%v: %q %q: %q; %d bytes from %d on", c.RemoteAddr(), r.Op, r.Name, err, n.bytes, n.offset)
 		return told(c, err)
 	}
-	log.Printf("%v: %s %q: complete, %d bytes from %d on", c.RemoteAddr(), r.Op, r.Name, n.bytes, n.offset)
+	log.Printf("%v: %q %q: complete, %d bytes from %d on", c.RemoteAddr(), r.Op, r.Name, n.bytes, n.offset)
 	return nil
 }
 
@@ -128,10 +131,6 @@ func (s *server) answer(c *websocket.Conn, r request, p progress) error {
 		defer f.Close()
 		return send(c, f, size, p)
 	case r.Op == "put":
-		if !s.occupy(r.Name) {
-			return refuse(codeBusy, "somebody is sending that file")
-		}
-		defer s.release(r.Name)
 		return receive(c, s.files, r.Name, s.limit, p)
 	default:
 		return refuse(codeRefused, "neither put nor get")
@@ -139,27 +138,25 @@ func (s *server) answer(c *websocket.Conn, r request, p progress) error {
 }
 
 // allowed reports whether a client may name a file so: by a/b/c, and on Windows neither by
-// a drive nor by a device. os.Root would refuse what leads out of it all the same.
+// a drive nor by a device. os.Root would refuse what leads out of it all the same. What is
+// partial is ours, in whatever case, and a directory of that name would stand in its way.
 func allowed(name string) bool {
-	return fs.ValidPath(name) && name != "." && filepath.IsLocal(filepath.FromSlash(name)) &&
-		!strings.ContainsAny(name, "\\\x00") && !strings.HasSuffix(name, partial)
-}
-
-// occupy sees to it that one connection at a time writes to a file.
-func (s *server) occupy(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.busy[name] {
-		return false
+	for element := range strings.SplitSeq(name, "/") {
+		if strings.HasSuffix(strings.ToLower(element), partial) {
+			return false
+		}
 	}
-	s.busy[name] = true
-	return true
+	return fs.ValidPath(name) && name != "." && filepath.IsLocal(filepath.FromSlash(name)) &&
+		!strings.ContainsAny(name, "\\\x00")
 }
 
-func (s *server) release(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.busy, name)
+// allowsHost reports whether the server may be called so. A page can have the name of its own
+// host resolve to this machine (DNS rebinding), and pass the check of its origin by that. It
+// cannot have an address or localhost do so.
+func (s *server) allowsHost(host string) bool {
+	name := strings.ToLower((&url.URL{Host: host}).Hostname())
+	_, err := netip.ParseAddr(name)
+	return err == nil || name == "localhost" || slices.Contains(s.hosts, name)
 }
 
 // isRefusal reports whether err is a close code of ours, sent or received.

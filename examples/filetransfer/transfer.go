@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"github.com/duplexkit/websocket"
 )
@@ -56,7 +57,8 @@ type receipt struct {
 const (
 	codeRefused  = 4400 // the request, or a message that was not due
 	codeNotFound = 4404 // no such file
-	codeBusy     = 4409 // somebody else is sending it; or our own connection that was cut, and the server does not know yet
+	codeStalled  = 4408 // the sender sends nothing any more
+	codeBusy     = 4409 // somebody else is writing to it; or our own connection that was cut, and the server does not know yet
 	codeTooLarge = 4413
 	codeChecksum = 4422 // what was received is not what was sent
 	codeStorage  = 4507 // the file could not be read or saved
@@ -71,6 +73,14 @@ const controlLimit = 64 << 10
 
 // partial is what a file that is not complete ends in.
 const partial = ".part"
+
+// stall is for how long a sender may send nothing, however well it answers pings, for until
+// it ends nobody else may send the file.
+const stall = time.Minute
+
+// slowest is how many bytes a second a sender reads at least, while we wait for it to find out
+// whether it has what we have.
+const slowest = 10_000_000
 
 // progress is told where a transfer begins, and of the bytes as they go.
 type progress interface {
@@ -154,8 +164,8 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 	if err := c.WriteJSON(has); err != nil {
 		return err
 	}
-	var h header
-	switch err := readControl(c, &h); {
+	h := header{Offset: -1, Size: -1} // if it does not say
+	switch err := readDue(c, stall+time.Duration(has.Offset/slowest)*time.Second, &h); {
 	case err != nil:
 		return err
 	case h.Size < h.Offset, h.Offset != 0 && h.Offset != has.Offset:
@@ -173,7 +183,7 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 		if err := files.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if f, err = files.OpenFile(name+partial, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		if f, err = openPart(files, name, os.O_CREATE); err != nil {
 			return err
 		}
 	}
@@ -193,18 +203,21 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 	}
 
 	var t trailer
-	if err := readControl(c, &t); err != nil {
+	switch err := readDue(c, stall, &t); {
+	case err != nil:
 		return err
-	}
-	switch {
+	case t.SHA256 != sumOf(sum) && already:
+		return refuse(codeChecksum, "the checksum is wrong")
 	case t.SHA256 != sumOf(sum): // going on from here would not make it right
-		f.Close()
 		return errors.Join(refuse(codeChecksum, "the checksum is wrong"), files.Remove(name+partial))
 	case !already:
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		if err := f.Sync(); err != nil {
 			return err
 		}
-		if err := files.Rename(name+partial, name); err != nil {
+		if !isNamed(f, files, name+partial) {
+			return errors.New("somebody has taken the file away")
+		}
+		if err := files.Rename(name+partial, name); err != nil { // before the lock goes with Close
 			return err
 		}
 	}
@@ -214,9 +227,25 @@ func receive(c *websocket.Conn, files *os.Root, name string, limit int64, p prog
 // readControl reads a JSON message.
 func readControl(c *websocket.Conn, v any) error {
 	c.SetReadLimit(controlLimit)
-	err := c.ReadJSON(v)
-	if err != nil && c.Context().Err() == nil { // it came, and is none
+	err := stalled(c.ReadJSON(v))
+	if err != nil && c.Context().Err() == nil && !isRefusal(err) { // it came, and is none
 		return refuse(codeRefused, "another message was due")
+	}
+	return err
+}
+
+// readDue is readControl for a message that is to come within this time.
+func readDue(c *websocket.Conn, within time.Duration, v any) error {
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	return readControl(c, v)
+}
+
+// stalled tells the sender why we wait no longer.
+func stalled(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return refuse(codeStalled, "nothing has come for too long")
 	}
 	return err
 }
@@ -224,26 +253,50 @@ func readControl(c *websocket.Conn, v any) error {
 // receiveBody writes the next message, which must have n bytes, to w.
 func receiveBody(c *websocket.Conn, w io.Writer, n int64) error {
 	c.SetReadLimit(max(n, 1)) // 0 would be no limit
+	if err := c.SetReadDeadline(time.Now().Add(stall)); err != nil {
+		return err
+	}
 	messageType, r, err := c.NextReader()
 	if err != nil {
-		return err
+		return stalled(err)
 	}
 	if messageType != websocket.BinaryMessage {
 		return refuse(codeRefused, "a binary message was due")
 	}
-	switch got, err := io.Copy(w, r); {
-	case err != nil:
-		return err
-	case got != n:
+	r = steady{c, r}
+	switch got, err := io.CopyN(w, r, n); {
+	case err == io.EOF:
 		return refuse(codeRefused, "%d bytes were due, %d came", n, got)
+	case err != nil:
+		return stalled(err)
 	}
-	return nil
+	switch _, err := io.ReadFull(r, make([]byte, 1)); err {
+	case nil: // not one byte too many reaches w
+		return refuse(codeRefused, "%d bytes were due, more came", n)
+	case io.EOF:
+		return nil
+	default:
+		return stalled(err)
+	}
+}
+
+// steady is a message of which each piece has to come in time.
+type steady struct {
+	c *websocket.Conn
+	r io.Reader
+}
+
+func (s steady) Read(p []byte) (int, error) {
+	if err := s.c.SetReadDeadline(time.Now().Add(stall)); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
 }
 
 // existing opens what there is of the file: a part of it, or else, since the receipt may
 // have been lost with the connection, a whole one. If there is nothing, f is nil.
 func existing(c *websocket.Conn, files *os.Root, name string) (f *os.File, has offer, sum hash.Hash, err error) {
-	f, err = files.OpenFile(name+partial, os.O_RDWR, 0)
+	f, err = openPart(files, name, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, _, err = openFile(files, name)
 		has.Whole = err == nil
@@ -268,6 +321,29 @@ func existing(c *websocket.Conn, files *os.Root, name string) (f *os.File, has o
 	return f, has, sum, nil
 }
 
+// openPart opens the part of a file, which is ours alone until we close it. It goes by the
+// file and not by its name, for a name may be spelled in more than one way: by links, or where
+// letters match in either case.
+func openPart(files *os.Root, name string, flag int) (*os.File, error) {
+	f, err := files.OpenFile(name+partial, os.O_RDWR|flag, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	// Between opening and locking it another may have completed it.
+	if lock(f) != nil || !isNamed(f, files, name+partial) {
+		f.Close()
+		return nil, refuse(codeBusy, "somebody else is writing to the file")
+	}
+	return f, nil
+}
+
+// isNamed reports whether f is the file that has this name now.
+func isNamed(f *os.File, files *os.Root, name string) bool {
+	ours, err := f.Stat()
+	theirs, err2 := files.Lstat(name)
+	return errors.Join(err, err2) == nil && os.SameFile(ours, theirs)
+}
+
 // openFile opens a file for reading. Anything else, which may have no end, is refused
 // before it is opened.
 func openFile(files *os.Root, name string) (f *os.File, size int64, err error) {
@@ -278,8 +354,14 @@ func openFile(files *os.Root, name string) (f *os.File, size int64, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, 0, refuse(codeRefused, "it is not a file")
 	}
-	f, err = files.Open(name)
-	return f, info.Size(), err
+	if f, err = files.Open(name); err != nil {
+		return nil, 0, err
+	}
+	if info, err = f.Stat(); err != nil { // another may have got the name since
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
 }
 
 // whileReading calls work while a read waits, which answers the pings of a peer that has to
