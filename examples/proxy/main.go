@@ -43,13 +43,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		})
 	flags.BoolVar(&cfg.compress, "compress", true, "agree to compression with clients and offer it to the backend, each by itself")
 	flags.BoolVar(&cfg.trust, "trust", false, "believe X-Forwarded-... of the request, since another proxy stands before this one")
-	flags.DurationVar(&cfg.stall, "stall", time.Minute, "how long an end may read nothing while something is there for it")
+	flags.DurationVar(&cfg.stall, "stall", time.Minute, "how long an end may read nothing while something is there for it, and nothing of an upload come")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 0 {
 		flags.Usage()
 		return fmt.Errorf("%q is not a flag", flags.Arg(0))
+	}
+	if cfg.stall <= 0 {
+		return errors.New("-stall has to be more than 0")
 	}
 	p, err := newProxy(*backend, cfg)
 	if err != nil {

@@ -3,9 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -324,6 +327,10 @@ func TestHeaders(t *testing.T) {
 			http.Header{"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"http"}}},
 		{"a client that lies", false, http.Header{"Host": {"example.com"}, "X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=10.0.0.1"}, "X-Forwarded-Host": {"evil"}},
 			http.Header{"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"http"}, "Forwarded": nil}},
+		{"a client that lies otherwise", false, http.Header{"X-Real-Ip": {"10.0.0.1"}, "X-Forwarded-Port": {"443"}, "X-Forwarded-Prefix": {"/x"}, "X_forwarded_for": {"10.0.0.1"}, "True-Client-Ip": {"10.0.0.1"}},
+			http.Header{"X-Real-Ip": nil, "X-Forwarded-Port": nil, "X-Forwarded-Prefix": nil, "X_forwarded_for": nil, "True-Client-Ip": nil, "X-Forwarded-For": {"127.0.0.1"}}},
+		{"what else a proxy before this one says", true, http.Header{"X-Real-Ip": {"10.0.0.1"}, "X-Forwarded-Port": {"443"}},
+			http.Header{"X-Real-Ip": {"10.0.0.1"}, "X-Forwarded-Port": {"443"}}},
 		{"a proxy before this one", true, http.Header{"Host": {"inner"}, "X-Forwarded-For": {"10.0.0.1"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"example.com"}},
 			http.Header{"X-Forwarded-For": {"10.0.0.1, 127.0.0.1"}, "X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"https"}}},
 		{"of this connection only", false, http.Header{"Connection": {"Upgrade, X-Hop"}, "X-Hop": {"1"}, "Te": {"trailers"}, "Proxy-Authorization": {"Basic x"}},
@@ -345,6 +352,204 @@ func TestHeaders(t *testing.T) {
 			require.Equal(t, "yes", client.Response.Header.Get("X-Answer"))
 		})
 	}
+}
+
+// Pages are no tunnel for protocols that the proxy does not know.
+func TestOtherUpgrades(t *testing.T) {
+	for _, protocol := range []string{"h2c", "foo", "websocket/12", "TLS/1.0, foo"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			got := make(chan http.Header, 1)
+			s := before(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				got <- r.Header
+				if r.Header.Get("Upgrade") != "" {
+					w.Header().Set("Connection", "Upgrade")
+					w.Header().Set("Upgrade", r.Header.Get("Upgrade"))
+					w.WriteHeader(http.StatusSwitchingProtocols)
+				}
+			}), config{})
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http"+strings.TrimPrefix(s.URL, "ws"), nil)
+			require.NoError(t, err)
+			r.Header = http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {protocol}, "Http2-Settings": {"AAMAAABk"}, "X-Real-Ip": {"10.0.0.1"}}
+			resp, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			header := <-got
+			for _, name := range []string{"Connection", "Upgrade", "Http2-Settings", "X-Real-Ip"} {
+				require.NotContains(t, header, name)
+			}
+		})
+	}
+}
+
+// The backend hears nothing of a request that would not become a WebSocket.
+func TestNoHandshake(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, body string
+		header             http.Header // besides those of a handshake, or in place of them
+		status             int
+	}{
+		{"another method", "POST", "", nil, http.StatusMethodNotAllowed},
+		{"a body", "GET", "hello", nil, http.StatusBadRequest},
+		{"a short key", "GET", "", http.Header{"Sec-Websocket-Key": {"c2hvcnQ="}}, http.StatusBadRequest},
+		{"no key", "GET", "", http.Header{"Sec-Websocket-Key": nil}, http.StatusBadRequest},
+		{"another version", "GET", "", http.Header{"Sec-Websocket-Version": {"8"}}, http.StatusBadRequest},
+		{"no subprotocol", "GET", "", http.Header{"Sec-Websocket-Protocol": {"fine, not@one"}}, http.StatusBadRequest},
+		{"no extension", "GET", "", http.Header{"Sec-Websocket-Extensions": {"a;;b"}}, http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			s := before(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }), config{compress: true})
+			r, err := http.NewRequestWithContext(t.Context(), tt.method, "http"+strings.TrimPrefix(s.URL, "ws"), strings.NewReader(tt.body))
+			require.NoError(t, err)
+			r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="}}
+			maps.Copy(r.Header, tt.header)
+			resp, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, tt.status, resp.StatusCode)
+			require.Zero(t, asked.Load())
+		})
+	}
+}
+
+// record is an output that may be read while it is written.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
+}
+
+// Words of either end are no lines of the log. The log is everybody's, and so this test runs alone.
+func TestLogQuotes(t *testing.T) {
+	logged := &record{}
+	log.SetOutput(logged)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	handler := &websockettest.PeerHandler{}
+	p, err := newProxy(websockettest.NewServer(t, handler).URL, config{stall: patience})
+	require.NoError(t, err)
+	served := make(chan struct{}, 1)
+	s := websockettest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.ServeHTTP(w, r)
+		served <- struct{}{}
+	}))
+	client := s.DialPeer(t, "/a%0Aforged%1B", nil)
+	backend := handler.Accept(t)
+	client.Send(websockettest.Close(1000, "bye\nforged"))
+	require.Equal(t, "bye\nforged", backend.ExpectClose(1000))
+	backend.Send(websockettest.Close(1000, ""))
+	client.ExpectClose(1000)
+	<-served
+	require.Regexp(t, `"/a\\nforged\\x1b": ".* bye\\nforged"; 0 messages`, logged.String())
+	require.NotContains(t, logged.String(), "\nforged")
+}
+
+// timed has the program's own server before the backend, on a clock that does not wait.
+func timed(t *testing.T, backend http.Handler) *websockettest.Listener {
+	t.Helper()
+	backends := websockettest.NewMemoryServer(t, backend)
+	p, err := newProxy(backends.URL, config{stall: time.Minute})
+	require.NoError(t, err)
+	p.dialer.NetDialContext = backends.NetDialContext
+	p.transport.DialContext = backends.NetDialContext
+	ln := websockettest.Listen()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return ln
+}
+
+// Whoever announces a request and does not send it is not waited for.
+func TestHalfARequest(t *testing.T) {
+	for name, request := range map[string]string{
+		"half a header": "GET / HTTP/1.1\r\nHost: ",
+		"no body":       "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+		"half a body":   "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhello",
+		"no answer":     "POST /at-once HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+		"no WebSocket":  "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := timed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/at-once" {
+						io.Copy(io.Discard, r.Body)
+					}
+				}))
+				nc, err := ln.NetDialContext(t.Context(), "tcp", "")
+				require.NoError(t, err)
+				defer nc.Close()
+				_, err = io.WriteString(nc, request)
+				require.NoError(t, err)
+				_, err = io.Copy(io.Discard, nc)
+				require.NoError(t, err)
+			})
+		})
+	}
+}
+
+// An upload goes on for as long as something comes, and then the backend may take its time.
+func TestSlowPage(t *testing.T) {
+	for name, length := range map[string]int64{"with a length": 30, "in chunks": -1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ln := timed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					p, err := io.ReadAll(r.Body)
+					time.Sleep(time.Hour)
+					fmt.Fprint(w, len(p), err)
+				}))
+				body, write := io.Pipe()
+				go func() {
+					for range 30 {
+						time.Sleep(50 * time.Second)
+						io.WriteString(write, "x")
+					}
+					write.Close()
+				}()
+				r, err := http.NewRequestWithContext(t.Context(), "POST", "http://localhost/", body)
+				require.NoError(t, err)
+				r.ContentLength = length
+				transport := &http.Transport{DialContext: ln.NetDialContext, DisableKeepAlives: true}
+				resp, err := transport.RoundTrip(r)
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				answer, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.Equal(t, "30<nil>", strings.ReplaceAll(string(answer), " ", ""))
+			})
+		})
+	}
+}
+
+// The time that a request may take is none for what it becomes.
+func TestIdleWebSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := timed(t, echo(websocket.Upgrader{}, make(chan websocket.Negotiated, 1)))
+		c, _, err := (&websocket.Dialer{NetDialContext: ln.NetDialContext}).DialContext(t.Context(), "ws://localhost/", nil)
+		require.NoError(t, err)
+		defer c.Close()
+		time.Sleep(time.Hour)
+		require.NoError(t, c.WriteMessage(websocket.TextMessage, []byte("still here")))
+		_, p, err := c.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, "still here", string(p))
+	})
 }
 
 // A length without a body would have the backend take what follows for one.
@@ -544,11 +749,13 @@ func TestCalledWrongly(t *testing.T) {
 		"another scheme": {"-backend", "ftp://localhost"},
 		"no address":     {"-addr", "nowhere"},
 		"a word":         {"backend"},
+		"no patience":    {"-addr", "127.0.0.1:0", "-stall", "0"},
+		"less than none": {"-addr", "127.0.0.1:0", "-stall", "-1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := run(t.Context(), args, io.Discard)
-			require.Error(t, err)
-			require.False(t, errors.Is(err, context.Canceled))
+			ctx, cancel := context.WithTimeout(t.Context(), patience) // it would serve, and end well
+			defer cancel()
+			require.Error(t, run(ctx, args, io.Discard))
 		})
 	}
 }

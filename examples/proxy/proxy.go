@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/duplexkit/websocket"
 )
 
@@ -78,7 +80,9 @@ func newProxy(backend string, cfg config) (*proxy, error) {
 
 // serve answers on ln until ctx ends, then closes every connection with 1001, at both ends.
 func (p *proxy) serve(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
+	// ReadTimeout is for a request, and ends with it: a WebSocket has none of it, and an upload
+	// sets its own as it goes on.
+	srv := &http.Server{Handler: p, ReadTimeout: 10 * time.Second}
 	defer p.transport.CloseIdleConnections()
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
@@ -106,6 +110,13 @@ func (p *proxy) serve(ctx context.Context, ln net.Listener) error {
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
+		// Any other protocol would be a tunnel, and nobody sees what goes through. A server may
+		// answer as if it had not been asked for one (RFC 9110, section 7.8).
+		r.Header.Del("Upgrade")
+		if r.ContentLength != 0 {
+			r = r.WithContext(r.Context()) // a copy: the server's own keeps the body that it knows
+			r.Body = &upload{ReadCloser: r.Body, rc: http.NewResponseController(w), stall: p.stall}
+		}
 		p.pages.ServeHTTP(w, r)
 		return
 	}
@@ -115,7 +126,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this origin may not open WebSockets here", http.StatusForbidden)
 		return
 	}
+	if !p.check(w, r) {
+		return
+	}
 
+	// What either end says is quoted in the log, lest it look like a line of ours.
+	//
 	// The backend goes first: the client gets its refusal, its subprotocol, its cookies.
 	out := p.request(r)
 	dialer := p.dialer
@@ -126,9 +142,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status := ""
 		if resp != nil {
-			status = ", " + resp.Status
+			status = fmt.Sprintf(", %d", resp.StatusCode)
 		}
-		log.Printf("%v %s: the backend: %v%s", r.RemoteAddr, r.URL.Path, err, status)
+		log.Printf("%v %q: the backend: %q%s", r.RemoteAddr, r.URL.Path, err, status)
 		refuse(w, resp, err)
 		return
 	}
@@ -137,13 +153,39 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp.Header.Del("Sec-WebSocket-Extensions") // has been negotiated with the backend, the client has its own
 	client, err := p.upgrader.Upgrade(w, r, resp.Header)
 	if err != nil {
-		log.Printf("%v %s: %v", r.RemoteAddr, r.URL.Path, err)
+		log.Printf("%v %q: %q", r.RemoteAddr, r.URL.Path, err)
 		return
 	}
 	defer client.Close()
 	why := p.join(client, backend)
 	to, from := backend.Stats(), client.Stats()
-	log.Printf("%v %s: %v; %d messages to the backend, %d to the client", r.RemoteAddr, r.URL.Path, why, to.MessagesWritten, from.MessagesWritten)
+	log.Printf("%v %q: %q; %d messages to the backend, %d to the client", r.RemoteAddr, r.URL.Path, why, to.MessagesWritten, from.MessagesWritten)
+}
+
+// check refuses what is no opening handshake, of which the backend is to hear nothing. It has an
+// Upgrader judge the request and stops it where nothing is left but to choose a subprotocol.
+func (p *proxy) check(w http.ResponseWriter, r *http.Request) bool {
+	fine := false
+	upgrader := p.upgrader
+	upgrader.SelectSubprotocol = func(_ *http.Request, offered []string) (string, error) {
+		for _, name := range offered {
+			if !httpguts.ValidHeaderFieldName(name) { // which is a token, and so is a subprotocol
+				return "", fmt.Errorf("%q is none", name)
+			}
+		}
+		fine = true
+		return "", errors.New("the backend chooses")
+	}
+	upgrader.Error = func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+		if fine {
+			w.Header().Del("Sec-Websocket-Version") // was set for a refusal
+			return
+		}
+		log.Printf("%v %q: %q", r.RemoteAddr, r.URL.Path, reason)
+		http.Error(w, reason.Error(), status)
+	}
+	upgrader.Upgrade(w, r, nil)
+	return fine
 }
 
 // allows reports whether a page of this origin may open a WebSocket, as far as the proxy has
@@ -161,7 +203,7 @@ func (p *proxy) request(r *http.Request) *http.Request {
 			out.Header.Del(name)
 		}
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", // as httputil.ReverseProxy does for pages
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", // as httputil.ReverseProxy does for pages; see rewrite
 		"Content-Length", "Expect", // there is no body
 		"Accept-Encoding"} { // of a refusal no more than its beginning comes back
 		out.Header.Del(name)
@@ -175,6 +217,11 @@ func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 	r.SetURL(p.backend)
 	r.Out.Host = r.In.Host // which the backend compares with Origin
 	if !p.trust {
+		for name := range r.Out.Header {
+			if isForwarded(name) {
+				delete(r.Out.Header, name)
+			}
+		}
 		r.SetXForwarded()
 		return
 	}
@@ -185,6 +232,36 @@ func (p *proxy) rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header.Set(name, v)
 		}
 	}
+}
+
+// isForwarded reports whether a field says who the client of another proxy is. To CGI and what
+// comes after it, X_Forwarded_For is X-Forwarded-For.
+func isForwarded(name string) bool {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	switch name {
+	case "forwarded", "x-real-ip", "x-client-ip", "true-client-ip":
+		return true
+	}
+	return strings.HasPrefix(name, "x-forwarded")
+}
+
+// An upload is the body of a request, and may take as long as it likes if no piece of it takes
+// too long. After its end the server reads on, to see whether the client leaves, and that may
+// have no deadline.
+type upload struct {
+	io.ReadCloser
+	rc    *http.ResponseController
+	stall time.Duration
+	err   error
+}
+
+func (u *upload) Read(p []byte) (n int, err error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	u.rc.SetReadDeadline(time.Now().Add(u.stall)) // fails if the connection has, and so does Read
+	n, u.err = u.ReadCloser.Read(p)
+	return n, u.err
 }
 
 // removeHopByHop removes what concerns one connection only (RFC 9110, section 7.6.1).
