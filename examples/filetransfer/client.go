@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -100,7 +101,8 @@ func (cl *client) attempt(ctx context.Context, r request, p progress, transfer f
 	c, resp, err := dialer.DialContext(ctx, cl.url, nil)
 	switch {
 	case resp != nil && err != nil && resp.StatusCode < http.StatusInternalServerError:
-		return final{fmt.Errorf("%w: the server answered %s", err, resp.Status)}
+		why, _ := io.ReadAll(resp.Body) // or the beginning of it
+		return final{fmt.Errorf("%w: the server answered %s: %s", err, resp.Status, bytes.TrimSpace(why))}
 	case err != nil:
 		return err
 	}

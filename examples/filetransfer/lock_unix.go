@@ -8,7 +8,11 @@ import (
 )
 
 // lock locks f for as long as it is open, against everybody who asks for a lock as we do. It
-// fails at once if somebody else has it.
+// fails at once with errLocked if somebody else has it.
 func lock(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == syscall.EWOULDBLOCK {
+		return errLocked
+	}
+	return os.NewSyscallError("flock", err)
 }

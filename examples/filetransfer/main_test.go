@@ -474,7 +474,14 @@ func TestClientHearsOfRefusal(t *testing.T) {
 	g.client.url = strings.TrimSuffix(g.client.url, "files")
 	err = g.client.get(g.context(), "none", filepath.Join(g.here, "a"))
 	require.ErrorIs(t, err, websocket.ErrBadHandshake)
-	require.ErrorContains(t, err, "404 Not Found")
+	require.ErrorContains(t, err, "404 Not Found: 404 page not found")
+
+	addr := strings.TrimPrefix(g.client.url, "ws://")
+	g.client.url = "ws://files.example.com/files"
+	g.client.dialer.NetDialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, strings.TrimSuffix(addr, "/"))
+	}
+	require.ErrorContains(t, g.client.get(g.context(), "none", filepath.Join(g.here, "a")), "see its flag -host")
 }
 
 // Of two that send the same file the second is told to wait, and a client does.
@@ -878,7 +885,7 @@ func TestFileIsReplacedWhileItIsOpened(t *testing.T) {
 	g.write(g.there, "a", nil)
 	done := make(chan error, 1)
 	go func() {
-		for i := range 1000 {
+		for i := range 200 {
 			b := filepath.Join(g.there, "b")
 			if err := errors.Join(os.WriteFile(b, make([]byte, i), 0o644), os.Rename(b, filepath.Join(g.there, "a"))); err != nil {
 				done <- err

@@ -329,13 +329,19 @@ func openPart(files *os.Root, name string, flag int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Between opening and locking it another may have completed it.
-	if lock(f) != nil || !isNamed(f, files, name+partial) {
+	err = lock(f)
+	if err == nil && !isNamed(f, files, name+partial) { // who had it before has completed it
+		err = errLocked
+	}
+	if err != nil {
 		f.Close()
-		return nil, refuse(codeBusy, "somebody else is writing to the file")
+		return nil, err
 	}
 	return f, nil
 }
+
+// errLocked is no fault of the client, which tries again.
+var errLocked = refuse(codeBusy, "somebody else is writing to the file")
 
 // isNamed reports whether f is the file that has this name now.
 func isNamed(f *os.File, files *os.Root, name string) bool {
