@@ -25,9 +25,10 @@ func session(ctx context.Context, url string, out io.Writer, do func(p *Peer) er
 	defer c.Close()
 	p := NewPeer(c, map[string]Method{
 		"name": Typed(func(context.Context, *Peer, struct{}) (string, error) { return "the example's client", nil }),
-		"said": Typed(func(_ context.Context, _ *Peer, s said) (struct{}, error) {
-			_, err := fmt.Fprintf(out, "%s says: %s\n", s.From, s.Text)
-			return struct{}{}, err
+	}, map[string]Notice{
+		"said": TypedNotice(func(_ *Peer, s said) error {
+			_, err := fmt.Fprintf(out, "%s says: %q\n", s.From, s.Text) // quoted, for anybody may say anything
+			return err
 		}),
 	})
 	served := make(chan error, 1)

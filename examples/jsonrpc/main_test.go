@@ -8,14 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -83,7 +87,7 @@ func TestSendAndReceive(t *testing.T) {
 func peers(t *testing.T, clients, servers map[string]Method) (client, server *Peer, ended chan error) {
 	t.Helper()
 	c, s := websockettest.Pair(t, nil, nil)
-	client, server, ended = NewPeer(c, clients), NewPeer(s, servers), make(chan error, 2)
+	client, server, ended = NewPeer(c, clients, nil), NewPeer(s, servers, nil), make(chan error, 2)
 	var served sync.WaitGroup
 	for _, p := range []*Peer{client, server} {
 		served.Go(func() { ended <- p.Serve(context.Background()) })
@@ -238,12 +242,19 @@ func TestNotificationsComeInOrder(t *testing.T) {
 	t.Parallel()
 	const n = 1000
 	got := make(chan int, n)
-	client, _, _ := peers(t, nil, map[string]Method{
-		"tell": Typed(func(_ context.Context, _ *Peer, i [1]int) (int, error) {
+	c, s := websockettest.Pair(t, nil, nil)
+	client, server := NewPeer(c, nil, nil), NewPeer(s, nil, map[string]Notice{
+		"tell": TypedNotice(func(_ *Peer, i [1]int) error {
 			got <- i[0]
-			return 0, errors.New("which nobody is told")
+			return errors.New("which nobody is told")
 		}),
 	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(context.Background()) }()
+	defer func() {
+		require.NoError(t, c.Close())
+		<-served
+	}()
 	require.NoError(t, client.Notify("none", nil))
 	for i := range n {
 		require.NoError(t, client.Notify("tell", [1]int{i}))
@@ -251,6 +262,21 @@ func TestNotificationsComeInOrder(t *testing.T) {
 	for i := range n {
 		require.Equal(t, i, <-got)
 	}
+}
+
+func TestNotificationToTheServer(t *testing.T) {
+	t.Parallel()
+	url, end := start(t)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), url, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, NewPeer(c, nil, nil).Notify("say", saying{"hello"}))
+	m, err := Receive[message](patient(t), c)
+	require.NoError(t, err)
+	require.Equal(t, "said", m.Method)
+	require.Contains(t, string(m.Params), `"text":"hello"`)
+	require.NoError(t, c.Close())
+	require.NoError(t, end())
 }
 
 func TestTooManyCalls(t *testing.T) {
@@ -272,9 +298,49 @@ func TestTooManyCalls(t *testing.T) {
 	calls.Wait()
 }
 
+// The other end may call without end and read nothing: then what it has called must not pile
+// up here, answered or not.
+func TestCallerWhoDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clientEnd, serverEnd := websockettest.Pipe(4 << 10)
+		c, s := websockettest.Handshake(t, clientEnd, serverEnd, nil, nil)
+		var called atomic.Int64
+		p := NewPeer(s, map[string]Method{
+			"page": Typed(func(context.Context, *Peer, struct{}) (string, error) {
+				called.Add(1)
+				return strings.Repeat("x", 64<<10), nil
+			}),
+		}, nil)
+		served := make(chan error, 1)
+		go func() { served <- p.Serve(t.Context()) }()
+
+		const calls = 20 * maxRunning
+		sent := make(chan error, 1)
+		go func() {
+			var err error
+			for id := 0; id < calls && err == nil; id++ {
+				err = Send(c, message{Version: version, Method: "page", ID: json.RawMessage(strconv.Itoa(id))})
+			}
+			sent <- err
+		}()
+		synctest.Wait()
+		require.EqualValues(t, maxRunning, called.Load())
+
+		for range calls { // it reads at last, and each call is answered, if only by CodeBusy
+			m, err := Receive[message](patient(t), c)
+			require.NoError(t, err)
+			require.True(t, m.Result != nil || m.Error.Code == CodeBusy, "%+v", m.Error)
+		}
+		require.NoError(t, <-sent)
+		require.NoError(t, c.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
+		require.NoError(t, <-served)
+	})
+}
+
 // The wire, as other implementations see it.
 func TestWire(t *testing.T) {
 	t.Parallel()
+	longest := strings.Repeat("1", maxID)
 	for _, tt := range []struct{ name, request, response string }{ // no response is ""
 		{"a call", `{"jsonrpc":"2.0","method":"add","params":[1,2],"id":1}`, `{"jsonrpc":"2.0","id":1,"result":3}`},
 		{"an id that is a string", `{"jsonrpc": "2.0", "method": "add", "params": [], "id": "a b"}`, `{"jsonrpc":"2.0","id":"a b","result":0}`},
@@ -283,7 +349,12 @@ func TestWire(t *testing.T) {
 		{"a notification", `{"jsonrpc":"2.0","method":"add","params":[1]}`, ``},
 		{"a notification of no method", `{"jsonrpc":"2.0","method":"none"}`, ``},
 		{"a notification with wrong parameters", `{"jsonrpc":"2.0","method":"add","params":{}}`, ``},
+		{"a notification of a method that would call back", `{"jsonrpc":"2.0","method":"greet"}`, ``},
+		{"a notification of a method that takes an hour", `{"jsonrpc":"2.0","method":"wait","params":{"ms":3600000}}`, ``},
+		{"a notification that there is", `{"jsonrpc":"2.0","method":"say","params":{"text":"hello"}}`, ``}, // nobody is in the Group
 		{"canceling what does not run", `{"jsonrpc":"2.0","method":"rpc.cancel","params":{"id":9}}`, ``},
+		{"canceling by a call", `{"jsonrpc":"2.0","method":"rpc.cancel","params":{"id":9},"id":1}`, `{"jsonrpc":"2.0","id":1,"result":null}`},
+		{"canceling nothing by a call", `{"jsonrpc":"2.0","method":"rpc.cancel","params":[],"id":1}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"json: cannot unmarshal array into Go value of type main.cancelParams"}}`},
 		{"canceling nothing", `{"jsonrpc":"2.0","method":"rpc.cancel","params":[]}`, ``},
 		{"a response to nothing", `{"jsonrpc":"2.0","id":1,"result":3}`, ``},
 		{"an error without an id", `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"?"}}`, ``},
@@ -294,13 +365,15 @@ func TestWire(t *testing.T) {
 		{"another version", `{"method":"add","id":1}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"not JSON-RPC 2.0"}}`},
 		{"neither", `{"jsonrpc":"2.0","id":1}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"neither a request nor a response"}}`},
 		{"an id that is an object", `{"jsonrpc":"2.0","method":"add","id":{}}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"an id is a number or a string"}}`},
+		{"the longest id", `{"jsonrpc":"2.0","method":"add","id":` + longest + `}`, `{"jsonrpc":"2.0","id":` + longest + `,"result":0}`},
+		{"an id that is longer", `{"jsonrpc":"2.0","method":"add","id":1` + longest[1:] + `0}`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"an id has 256 bytes at most"}}`},
 		{"no such method", `{"jsonrpc":"2.0","method":"none","id":1}`, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"there is no method \"none\""}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var upgrader websocket.Upgrader
 			s := websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
-				return NewPeer(c, new(server).methods()).Serve(r.Context())
+				return NewPeer(c, new(server).methods(), new(server).notices()).Serve(r.Context())
 			}))
 			p := s.DialPeer(t, "/", nil)
 			p.Send(websockettest.Text(tt.request))
@@ -313,11 +386,31 @@ func TestWire(t *testing.T) {
 	}
 }
 
+// What others say must not pass for lines of the log, or drive a terminal.
+func TestLogsQuoteOthers(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	const words = "\x1b[2J\n2026/01/01 00:00:00 root left"
+	url, end := start(t)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), url, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	for range 3 {
+		require.NoError(t, Send(c, message{Version: version, Error: &Error{Message: words}, ID: json.RawMessage("null")}))
+	}
+	require.NoError(t, c.Shutdown(patient(t), 4000, words))
+	require.NoError(t, end())
+	require.Regexp(t, `^.* 127\.0\.0\.1:\d+: it did not understand us: "\\x1b\[2J\\n2026/01/01 00:00:00 root left \(0\)"; more of that is not logged
+.* 127\.0\.0\.1:\d+ left: "websocket: close 4000: \\x1b\[2J\\n2026/01/01 00:00:00 root left"
+$`, logged.String())
+}
+
 func TestWireOfACanceledCall(t *testing.T) {
 	t.Parallel()
 	var upgrader websocket.Upgrader
 	s := websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
-		return NewPeer(c, new(server).methods()).Serve(r.Context())
+		return NewPeer(c, new(server).methods(), new(server).notices()).Serve(r.Context())
 	}))
 	p := s.DialPeer(t, "/", nil)
 	const call = `{"jsonrpc":"2.0","method":"wait","params":{"ms":3600000},"id":"w"}`
@@ -374,7 +467,7 @@ func TestDemo(t *testing.T) {
 1 / 0 is an error: division by zero \(1\)
 the server asked for a name and says: Hello, the example's client!
 (waited for \d00 ms\n){3}a minute is too long: context deadline exceeded
-127\.0\.0\.1:\d+ says: hello, all
+127\.0\.0\.1:\d+ says: "hello, all"
 said something to 1
 $`, out.String())
 	require.NoError(t, end())
@@ -402,7 +495,7 @@ func TestCallAndWatch(t *testing.T) {
 		s, err := lines.ReadString('\n')
 		line <- fmt.Sprint(s, err)
 	}()
-	require.Regexp(t, `^127\.0\.0\.1:\d+ says: hello\n<nil>$`, sayUntil(t, url, line))
+	require.Regexp(t, `^127\.0\.0\.1:\d+ says: "hello"\n<nil>$`, sayUntil(t, url, line))
 	go io.Copy(io.Discard, lines)
 	require.NoError(t, end())
 	require.True(t, websocket.IsCloseError(<-watched, websocket.CloseGoingAway))

@@ -57,23 +57,48 @@ type cancelParams struct {
 	ID json.RawMessage `json:"id"`
 }
 
-// maxRunning is how many calls of the other end may run at once on a connection.
-const maxRunning = 64
+const (
+	maxRunning = 64  // calls of the other end at once on a connection
+	maxID      = 256 // bytes of an id, which we keep and send back
+)
 
 // A Method answers a call. ctx ends with the connection, and when the caller loses interest.
 type Method func(ctx context.Context, p *Peer, params json.RawMessage) (any, error)
 
+// A Notice is what a notification is for. It runs on the goroutine that reads, for
+// notifications come in an order: it must be quick, and must not Call.
+type Notice func(p *Peer, params json.RawMessage) error
+
 // Typed makes a Method of a function that has parameters and a result of its own types.
 func Typed[P, R any](f func(ctx context.Context, p *Peer, params P) (R, error)) Method {
 	return func(ctx context.Context, p *Peer, raw json.RawMessage) (any, error) {
-		var params P
-		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &params); err != nil {
-				return nil, &Error{Code: CodeInvalidParams, Message: err.Error()}
-			}
+		params, err := decode[P](raw)
+		if err != nil {
+			return nil, err
 		}
 		return f(ctx, p, params)
 	}
+}
+
+// TypedNotice makes a Notice of a function that has parameters of its own type.
+func TypedNotice[P any](f func(p *Peer, params P) error) Notice {
+	return func(p *Peer, raw json.RawMessage) error {
+		params, err := decode[P](raw)
+		if err != nil {
+			return err
+		}
+		return f(p, params)
+	}
+}
+
+func decode[P any](raw json.RawMessage) (params P, err error) {
+	if len(raw) == 0 {
+		return params, nil
+	}
+	if err := json.Unmarshal(raw, &params); err != nil {
+		return params, &Error{Code: CodeInvalidParams, Message: err.Error()}
+	}
+	return params, nil
 }
 
 // A Peer is one end of a connection on which both ends may call each other, any number of
@@ -81,18 +106,27 @@ func Typed[P, R any](f func(ctx context.Context, p *Peer, params P) (R, error)) 
 type Peer struct {
 	c       *websocket.Conn
 	methods map[string]Method
+	notices map[string]Notice
 
 	mu             sync.Mutex
 	lastID         int64
 	waiting        map[int64]chan<- message      // our calls, by their ids
 	running        map[string]context.CancelFunc // the other end's, by theirs
+	places         chan struct{}                 // one for each of those, until it is answered
 	methodsRunning sync.WaitGroup
+
+	complained sync.Once
 }
 
-// NewPeer returns a Peer on c, which answers calls by the methods. Calls of either side need
-// somebody in Serve.
-func NewPeer(c *websocket.Conn, methods map[string]Method) *Peer {
-	return &Peer{c: c, methods: maps.Clone(methods), waiting: make(map[int64]chan<- message), running: make(map[string]context.CancelFunc)}
+// NewPeer returns a Peer on c, which answers calls by the methods and takes notifications by
+// the notices. Calls of either side need somebody in Serve.
+func NewPeer(c *websocket.Conn, methods map[string]Method, notices map[string]Notice) *Peer {
+	return &Peer{
+		c: c, methods: maps.Clone(methods), notices: maps.Clone(notices),
+		waiting: make(map[int64]chan<- message),
+		running: make(map[string]context.CancelFunc),
+		places:  make(chan struct{}, maxRunning),
+	}
 }
 
 // Serve reads messages until the connection or ctx ends, and returns why, nil if the other
@@ -132,11 +166,15 @@ func (p *Peer) handle(ctx context.Context, m message) error {
 		return p.respond(nil, nil, &Error{Code: CodeInvalidRequest, Message: "not JSON-RPC 2.0"})
 	case m.ID != nil && strings.IndexByte("[{tf", m.ID[0]) >= 0:
 		return p.respond(nil, nil, &Error{Code: CodeInvalidRequest, Message: "an id is a number or a string"})
-	case m.Method == cancelMethod:
-		p.cancel(m.Params)
+	case len(m.ID) > maxID:
+		return p.respond(nil, nil, &Error{Code: CodeInvalidRequest, Message: fmt.Sprintf("an id has %d bytes at most", maxID)})
+	case m.Method == cancelMethod && m.ID == nil:
+		_ = p.cancel(m.Params) // a notification has no answer
 		return nil
+	case m.Method == cancelMethod:
+		return p.respond(m.ID, nil, p.cancel(m.Params))
 	case m.Method != "" && m.ID == nil:
-		p.notified(ctx, m)
+		p.notified(m)
 		return nil
 	case m.Method != "":
 		return p.start(ctx, m)
@@ -148,45 +186,57 @@ func (p *Peer) handle(ctx context.Context, m message) error {
 	}
 }
 
-// notified runs the method of a notification, on the goroutine that reads, for they come in
-// an order. It must not take its time, and must not Call.
-func (p *Peer) notified(ctx context.Context, m message) {
-	method := p.methods[m.Method]
-	if method == nil {
+// notified has the notice of a notification run. Methods are none: which of them can bear to
+// run here is not for the other end to say.
+func (p *Peer) notified(m message) {
+	notice := p.notices[m.Method]
+	if notice == nil {
 		return // a notification has no answer, not even that (section 4.1)
 	}
-	if _, err := method(ctx, p, m.Params); err != nil {
-		log.Printf("%v: notification %s: %v", p.c.RemoteAddr(), m.Method, err)
+	if err := notice(p, m.Params); err != nil {
+		p.complain("notification %q: %q", m.Method, err)
 	}
 }
 
-// start runs the method of a call on a goroutine of its own.
+// complain logs what the other end has done, once: it could go on for ever. What it says is
+// to be quoted, lest it forges lines.
+func (p *Peer) complain(format string, args ...any) {
+	p.complained.Do(func() {
+		log.Printf("%v: %s; more of that is not logged", p.c.RemoteAddr(), fmt.Sprintf(format, args...))
+	})
+}
+
+// start runs the method of a call on a goroutine of its own. Its place is free when the
+// answer is sent, and not before: else those who do not read would have answers pile up.
 func (p *Peer) start(ctx context.Context, m message) error {
 	method := p.methods[m.Method]
 	if method == nil {
 		return p.respond(m.ID, nil, &Error{Code: CodeMethodNotFound, Message: "there is no method " + strconv.Quote(m.Method)})
 	}
+	select {
+	case p.places <- struct{}{}:
+	default: // to wait here instead would keep answers from methods that wait for them
+		return p.respond(m.ID, nil, &Error{Code: CodeBusy, Message: "too many calls at once"})
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	id := string(m.ID)
 	p.mu.Lock()
-	twice, busy := p.running[id] != nil, len(p.running) >= maxRunning
-	if !twice && !busy {
+	twice := p.running[id] != nil
+	if !twice {
 		p.running[id] = cancel
 	}
 	p.mu.Unlock()
-	switch {
-	case twice:
+	if twice {
 		cancel()
+		<-p.places
 		return p.respond(m.ID, nil, &Error{Code: CodeInvalidRequest, Message: "a call with this id is running"})
-	case busy: // to wait here instead would keep answers from methods that wait for them
-		cancel()
-		return p.respond(m.ID, nil, &Error{Code: CodeBusy, Message: "too many calls at once"})
 	}
 	p.methodsRunning.Go(func() {
+		defer func() { <-p.places }()
 		result, err := method(ctx, p, m.Params)
 		canceled := ctx.Err() != nil
 		p.mu.Lock()
-		delete(p.running, id)
+		delete(p.running, id) // before the answer, after which the id may be used again
 		p.mu.Unlock()
 		cancel()
 		if err != nil && canceled {
@@ -194,23 +244,24 @@ func (p *Peer) start(ctx context.Context, m message) error {
 		}
 		// If this fails, the connection has: Serve returns why.
 		if err := p.respond(m.ID, result, err); err != nil && p.c.Context().Err() == nil {
-			log.Printf("%v: %s was not answered: %v", p.c.RemoteAddr(), m.Method, err)
+			p.complain("%q was not answered: %q", m.Method, err)
 		}
 	})
 	return nil
 }
 
-// cancel ends the context of a method.
-func (p *Peer) cancel(params json.RawMessage) {
-	var call cancelParams
-	if json.Unmarshal(params, &call) != nil {
-		return // a notification has no answer
+// cancel ends the context of a method, if it still runs.
+func (p *Peer) cancel(params json.RawMessage) error {
+	call, err := decode[cancelParams](params)
+	if err != nil {
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if cancel := p.running[string(call.ID)]; cancel != nil {
 		cancel()
 	}
+	return nil
 }
 
 // respond answers a call; a nil id is that of a call whose id is not known.
@@ -225,7 +276,7 @@ func (p *Peer) respond(id json.RawMessage, result any, err error) error {
 	if err != nil {
 		m.Result = nil
 		if !errors.As(err, &m.Error) {
-			log.Printf("%v: call %s: %v", p.c.RemoteAddr(), m.ID, err)
+			log.Printf("%v: call %q: %q", p.c.RemoteAddr(), m.ID, err)
 			m.Error = &Error{Code: CodeInternal, Message: "internal error"}
 		}
 	}
@@ -240,8 +291,8 @@ func (p *Peer) answered(m message) {
 	delete(p.waiting, id)
 	p.mu.Unlock()
 	switch {
-	case err != nil && m.Error != nil: // the other end did not understand us
-		log.Printf("%v: %v", p.c.RemoteAddr(), m.Error)
+	case err != nil && m.Error != nil:
+		p.complain("it did not understand us: %q", m.Error)
 	case answer != nil:
 		answer <- m
 	}

@@ -34,8 +34,8 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	upgrader := websocket.Upgrader{Options: options}
 	upgrader.Group = &s.all
 	calls := upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
-		err := NewPeer(c, s.methods()).Serve(r.Context())
-		log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
+		err := NewPeer(c, s.methods(), s.notices()).Serve(r.Context())
+		log.Printf("%v left: %q", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context()))) // quoted, for the reason is theirs
 		return err
 	})
 	mux := http.NewServeMux()
@@ -44,7 +44,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 		defer s.served.Done()
 		calls.ServeHTTP(w, r)
 	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second} // which Upgrade lifts
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
@@ -94,6 +94,15 @@ func (s *server) methods() map[string]Method {
 		"wait":   Typed(wait),
 		"greet":  Typed(greet),
 		"say":    Typed(s.say),
+	}
+}
+
+func (s *server) notices() map[string]Notice {
+	return map[string]Notice{
+		"say": TypedNotice(func(p *Peer, what saying) error {
+			_, err := s.say(p.c.Context(), p, what)
+			return err
+		}),
 	}
 }
 
