@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -193,6 +196,41 @@ func TestMessageThatIsSentAgainIsSaidOnce(t *testing.T) {
 	require.Equal(t, "the same ID of somebody else", bob.hear("said").Text)
 }
 
+// That does not depend on the history, which may be short, or none.
+func TestMessageThatIsNotInTheHistoryIsSaidOnce(t *testing.T) {
+	for _, keep := range []int{0, 2} {
+		t.Run(strconv.Itoa(keep), func(t *testing.T) {
+			host, _ := start(t, newServer(keep, 0))
+			ann, _ := join(t, host, "lobby", "Ann")
+			bob, _ := join(t, host, "lobby", "Bob")
+			ann.hear("joined")
+			var first event
+			for i := range 5 {
+				ann.say(strconv.Itoa(i), "hello")
+				if e := ann.hear("said"); i == 0 {
+					first = e
+				}
+				require.Equal(t, strconv.Itoa(i), bob.hear("said").ID)
+			}
+			ann.say("0", "hello")
+			require.Equal(t, first, ann.hear("said"))
+			ann.say("5", "hello")
+			require.Equal(t, "5", bob.hear("said").ID, "it has not heard 0 again")
+		})
+	}
+}
+
+func TestRoomForgets(t *testing.T) {
+	r := &room{people: make(map[*websocket.Conn]string), keep: 3}
+	for i := range 2 * leastSaid {
+		r.remember(said{id: strconv.Itoa(i)}, json.RawMessage("{}"))
+	}
+	require.Len(t, r.said, leastSaid)
+	require.Equal(t, strconv.Itoa(2*leastSaid-1), r.said[leastSaid-1].id)
+	require.Len(t, r.history, 3)
+	require.Equal(t, 3*len("{}"), r.size)
+}
+
 func TestNames(t *testing.T) {
 	for _, tt := range []struct{ name, room, person, want string }{
 		{"plain", "lobby", "Ann", "Ann"},
@@ -207,6 +245,12 @@ func TestNames(t *testing.T) {
 		{"line break", "lobby", "Ann\nBob", ""},
 		{"turned around", "lobby", "Ann\u202etxt", ""},
 		{"not UTF-8", "lobby", "Ann\xff", ""},
+		{"a letter that nobody sees", "lobby", "\u3164", ""},
+		{"one among others", "lobby", "Ann\u115f", ""},
+		{"a pattern of no dots", "lobby", "\u2800", ""},
+		{"nothing but marks", "lobby", "\u0301\ufe0f", ""},
+		{"marks on letters", "lobby", "Zoe\u0308 \u2764\ufe0f", "Zoe\u0308 \u2764\ufe0f"},
+		{"room that nobody sees", "\u3164", "Ann", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			host, _ := start(t, newServer(100, 0))
@@ -238,7 +282,7 @@ func TestRequests(t *testing.T) {
 	}{
 		{"longest", websocket.TextMessage, say("1", strings.Repeat("x", maxText)), "said", 0},
 		{"as long as JSON can make it", websocket.TextMessage,
-			`{"type":"say","id":"1","text":"` + strings.Repeat(`\u00e4`, maxText) + `"}`, "said", 0},
+			`{"type":"say","id":"1","text":"` + strings.Repeat(`\ud83d\ude00`, maxText) + `"}`, "said", 0},
 		{"too long", websocket.TextMessage, say("1", strings.Repeat("x", maxText+1)), "refused", 0},
 		{"empty", websocket.TextMessage, say("1", " "), "refused", 0},
 		{"too large", websocket.TextMessage, say("1", strings.Repeat("x", readLimit)), "", websocket.CloseMessageTooBig},
@@ -359,6 +403,33 @@ func TestShutdownTellsEveryone(t *testing.T) {
 	require.NoError(t, <-ended)
 	_, err = net.Dial("tcp", host)
 	require.Error(t, err, "still listening")
+}
+
+// What others say must not pass for lines of the log, or drive a terminal.
+func TestLogQuotesReasons(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	host, end := start(t, newServer(100, 0))
+	ann, _ := join(t, host, "lobby", "Ann")
+	require.NoError(t, ann.Shutdown(t.Context(), 4000, "\x1b[2J\n2026/01/01 00:00:00 root left"))
+	require.NoError(t, end())
+	require.Contains(t, logged.String(), `left: "websocket: close 4000: \x1b[2J\n2026/01/01 00:00:00 root left"`)
+}
+
+func TestFlags(t *testing.T) {
+	for _, tt := range []struct{ args, want string }{
+		{"-history -1", "negative"},
+		{"-pause -1s", "negative"},
+		{"-pause soon", `invalid value "soon"`},
+		{"now", `what is "now"?`},
+		{"-addr nowhere.invalid:http", "nowhere.invalid"},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			require.ErrorContains(t, run(t.Context(), strings.Fields(tt.args), io.Discard), tt.want)
+		})
+	}
+	require.ErrorIs(t, run(t.Context(), []string{"-help"}, io.Discard), flag.ErrHelp)
 }
 
 func TestOtherOriginsAreRefused(t *testing.T) {

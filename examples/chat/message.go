@@ -16,7 +16,7 @@ const (
 	maxText   = 2000     // characters of a message
 	maxName   = 32       // characters of the name of a person or a room
 	maxID     = 64       // bytes
-	readLimit = 16 << 10 // bytes of JSON: maxText characters, each as long as JSON can make it
+	readLimit = 32 << 10 // bytes of JSON: maxText characters, each of 12 bytes if it is escaped twice, as in \ud83d\ude00
 )
 
 // A request is what a page sends.
@@ -62,12 +62,15 @@ func (e event) encode() []byte {
 // cleanName returns a name without blanks around it, and whether people may have it.
 func cleanName(name string) (string, bool) {
 	name = strings.TrimSpace(name)
-	ok := name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxName
+	ok := utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxName
+	seen := false
 	for _, r := range name {
-		// No line breaks, and nothing that turns the direction of what stands around it.
-		ok = ok && unicode.IsPrint(r)
+		// No line breaks, nothing that turns the direction of what stands around it, and no
+		// letters that cannot be seen, such as the Hangul filler U+3164 and the empty Braille cell.
+		ok = ok && unicode.IsPrint(r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && r != '\u2800'
+		seen = seen || !unicode.IsMark(r) // alone, a mark has nothing to stand on
 	}
-	return name, ok
+	return name, ok && seen
 }
 
 // parse returns the request in m. A page that sends anything else is not ours, and its

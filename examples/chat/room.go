@@ -16,6 +16,7 @@ const (
 	maxPeople       = 1000      // in a room
 	maxRooms        = 1000      // empty ones that are remembered for their history included
 	maxHistoryBytes = 128 << 10 // of JSON
+	leastSaid       = 200       // messages that are known when they are sent again, in each room
 )
 
 // A room is where people hear each other. All that happens in it happens under its mutex,
@@ -28,16 +29,17 @@ type room struct {
 	mu      sync.Mutex
 	people  map[*websocket.Conn]string // their names
 	left    time.Time                  // when the last of them left
-	history []said                     // the oldest first
+	history []json.RawMessage          // what was said, the oldest first
 	epoch   string                     // of the history
 	keep    int                        // messages of history at most
 	size    int                        // bytes of history
+	said    []said                     // the last ones, be they in the history or not
 }
 
-// said is a message that was said.
+// said tells a message that was said from others.
 type said struct {
 	name, id string
-	event    json.RawMessage
+	at       time.Time
 }
 
 // join has c take part. Everybody hears of it; c hears what was said before.
@@ -49,10 +51,7 @@ func (r *room) join(c *websocket.Conn, name string) error {
 	}
 	r.tellAll(event{Type: "joined", Name: name}.encode())
 	r.people[c] = name
-	welcome := event{Type: "welcome", Epoch: r.epoch}
-	for _, s := range r.history {
-		welcome.History = append(welcome.History, s.event)
-	}
+	welcome := event{Type: "welcome", Epoch: r.epoch, History: r.history}
 	for _, name := range r.people {
 		welcome.People = append(welcome.People, name)
 	}
@@ -94,25 +93,32 @@ func (r *room) say(c *websocket.Conn, req request) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := r.people[c]
-	for _, s := range r.history {
+	now := time.Now().UTC()
+	e := event{Type: "said", ID: req.ID, Name: name, Text: text, Time: &now}
+	for _, s := range r.said {
 		if s.id == req.ID && s.name == name {
-			return tell(c, s.event)
+			e.Time = &s.at
+			return tell(c, e.encode())
 		}
 	}
-	now := time.Now().UTC()
-	e := event{Type: "said", ID: req.ID, Name: name, Text: text, Time: &now}.encode()
-	r.remember(said{name, req.ID, e})
-	r.tellAll(e)
+	raw := e.encode()
+	r.remember(said{name, req.ID, now}, raw)
+	r.tellAll(raw)
 	return nil
 }
 
-// remember adds s to the history, and forgets the oldest if there is too much.
-func (r *room) remember(s said) {
-	r.history = append(r.history, s)
-	r.size += len(s.event)
+// remember adds s to the history, as e, and forgets the oldest if there is too much.
+func (r *room) remember(s said, e json.RawMessage) {
+	r.said = append(r.said, s)
+	if len(r.said) > max(r.keep, leastSaid) {
+		r.said[0] = said{} // which the array beneath would keep
+		r.said = r.said[1:]
+	}
+	r.history = append(r.history, e)
+	r.size += len(e)
 	for len(r.history) > r.keep || r.size > maxHistoryBytes {
-		r.size -= len(r.history[0].event)
-		r.history[0] = said{} // which the array beneath would keep
+		r.size -= len(r.history[0])
+		r.history[0] = nil
 		r.history = r.history[1:]
 	}
 }

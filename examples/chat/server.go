@@ -33,7 +33,7 @@ type server struct {
 
 func newServer(history int, pause time.Duration) *server {
 	return &server{
-		rooms: rooms{byName: make(map[string]*room), keep: max(history, 0)},
+		rooms: rooms{byName: make(map[string]*room), keep: history},
 		pause: pause,
 		queue: 512 << 10,
 	}
@@ -41,7 +41,7 @@ func newServer(history int, pause time.Duration) *server {
 
 // serve answers on ln until ctx ends, then closes every connection with 1001.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: s.handler(), ReadTimeout: 10 * time.Second} // which Upgrade lifts
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
@@ -111,7 +111,7 @@ func (s *server) handler() http.Handler {
 // page is not told the status of a refused handshake.
 func (s *server) chat(c *websocket.Conn, r *http.Request) error {
 	err := s.talk(c, r)
-	log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
+	log.Printf("%v left: %q", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context()))) // quoted, for the reason is theirs
 	return err
 }
 

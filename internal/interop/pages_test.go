@@ -286,6 +286,10 @@ func TestChatPage(t *testing.T) {
 		require.Empty(t, p.do(`document.querySelector(".pending")?.innerText`))
 	}
 	ann.screenshot("chat")
+	// A page that stays open for months does not grow.
+	require.Equal(t, "2000 1000", bob.do(`
+		for (let i = 0; i < 3000; i++) receive({ type: "said", id: "test " + i, name: "Ann", text: "x", time: Date() });
+		seen.size + " " + $("log").childElementCount`))
 	ann.clicks("#leave")
 	bob.sees("#people", "^1 here: Bob$")
 }

@@ -13,13 +13,15 @@ const settled = 10_000;
 const patience = 10_000, quiet = 30_000;
 // With these close codes the server says that trying again is of no use.
 const final = new Set([1003, 1007, 1008, 1009, 1010]);
+// How many messages are known when they come again: more than a room's history can hold.
+const mostSeen = 2000;
 
 let room, me;
 let ws = null;        // the connection, if there is one or one is being made
 let joined = false;   // the server has welcomed us on it
 let failures = 0;     // in a row
 let outbox = [];      // {id, text, li}: what the server has not confirmed, in order
-let seen = new Set(); // messages that are shown, by name and id
+let seen = new Set(); // messages that are shown, by name and id, the oldest first
 let last = null;      // the latest of them
 let epoch = null;     // of the room's history: a server that was started again has forgotten what was before
 let people = [];
@@ -105,7 +107,7 @@ function receive(event) {
     state("on", "connected");
     people = event.people;
     const history = event.history ?? [];
-    if (event.epoch === epoch && last && history.length && !history.some(m => key(m) === last)) note("some messages may be missing here");
+    if (event.epoch === epoch && last && !history.some(m => key(m) === last)) note("some messages may be missing here");
     epoch = event.epoch;
     history.forEach(said);
     for (const { id, text } of outbox) send({ type: "say", id, text });
@@ -142,6 +144,7 @@ const key = m => m.name + "\n" + m.id;
 function said(m) {
   if (seen.has(key(m))) return; // it was shown before the connection broke
   seen.add(last = key(m));
+  if (seen.size > mostSeen) seen.delete(seen.values().next().value);
   confirmed(m.id)?.li.remove(); // in favour of its place among the others'
   show(message(m.name, m.text, new Date(m.time)));
 }
