@@ -39,13 +39,9 @@ func runClient(ctx context.Context, address, token string, in io.Reader, out io.
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { leave(c, websocket.CloseGoingAway) })
 	defer stop()
+	input := make(chan error, 1) // how in has ended, if it has
 	go func() {
-		lines := bufio.NewScanner(in)
-		for lines.Scan() {
-			if err := c.WriteMessage(websocket.TextMessage, lines.Bytes()); err != nil {
-				return // reading tells why
-			}
-		}
+		input <- sendLines(c, in)
 		leave(c, websocket.CloseNormalClosure)
 	}()
 
@@ -58,7 +54,32 @@ func runClient(ctx context.Context, address, token string, in io.Reader, out io.
 		}
 		fmt.Fprintf(out, "%s\n", strings.TrimRight(string(m.Data), "\n"))
 	}
-	return nil
+	select {
+	case err := <-input:
+		return err
+	default:
+		return nil
+	}
+}
+
+// sendLines sends each line of in, however long, as a text message. It returns why in cannot
+// be read, and nil when it ends or a message cannot be sent: then reading from c tells why.
+func sendLines(c *websocket.Conn, in io.Reader) error {
+	for lines := bufio.NewReader(in); ; {
+		line, err := lines.ReadString('\n')
+		if err == nil || line != "" {
+			if c.WriteMessage(websocket.TextMessage, []byte(strings.TrimRight(line, "\r\n"))) != nil {
+				return nil
+			}
+		}
+		switch err {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
+			return fmt.Errorf("the input has broken off: %w", err)
+		}
+	}
 }
 
 func isLoopback(host string) bool {

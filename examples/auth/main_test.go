@@ -5,16 +5,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -174,9 +178,14 @@ func TestLogin(t *testing.T) {
 		require.Contains(t, body, `<p role="alert">The name or the password is wrong.</p>`)
 		require.Empty(t, b.secret())
 	}
+	// What is in a URL is in logs: neither a GET nor a POST takes it from there.
+	for _, method := range []string{"GET", "POST"} {
+		resp, _ = b.do(method, "/login?user=ann&password=right", nil, nil)
+		require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+		require.Empty(t, b.secret(), method)
+	}
 	b.logIn()
-	resp, _ = b.do("GET", "/login?user=ann&password=right", nil, nil)
-	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+	require.NotEmpty(t, b.secret())
 }
 
 func TestCookie(t *testing.T) {
@@ -345,19 +354,32 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// env is an environment.
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
 // start runs the program until end is called, and returns what it says it serves.
-func start(t *testing.T, args ...string) (base string, end func() error) {
+func start(t *testing.T, password string, args ...string) (base string, end func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), "", strings.NewReader(""), write)
+		done <- run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), env("PASSWORD", password), strings.NewReader(""), write)
 	}()
 	line, err := bufio.NewReader(read).ReadString('\n')
 	require.NoError(t, err)
-	require.Regexp(t, `^open http://.* and log in as ann with the password \S+; Ctrl-C ends\n$`, line)
+	require.Regexp(t, `^open http://.* and log in as ann with the password (in PASSWORD|[A-Z2-7]{12}); Ctrl-C ends\n$`, line)
+	require.Equal(t, password != "", strings.Contains(line, "in PASSWORD"), "it does not print one that it was given")
 	return strings.Fields(line)[1], func() error {
 		cancel()
 		return <-done
@@ -377,7 +399,7 @@ func visit(t *testing.T, base string) *browser {
 
 func TestServerEnds(t *testing.T) {
 	t.Parallel()
-	base, end := start(t, "-password", "right")
+	base, end := start(t, "right")
 	b := visit(t, base)
 	c, _, err := new(websocket.Dialer).DialContext(t.Context(), b.base+"/ws", http.Header{"Cookie": {cookieName + "=" + b.secret()}})
 	require.NoError(t, err)
@@ -393,7 +415,7 @@ func TestServerEnds(t *testing.T) {
 // WebSockets must not wait as well, and have no time left then.
 func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
 	t.Parallel()
-	base, end := start(t, "-password", "right")
+	base, end := start(t, "right")
 	b := visit(t, base)
 	idle, err := net.Dial("tcp", strings.TrimPrefix(b.base, "http://"))
 	require.NoError(t, err)
@@ -411,24 +433,70 @@ func TestServerEndsWhileABrowserHoldsAConnection(t *testing.T) {
 
 func TestProgramWithToken(t *testing.T) {
 	t.Parallel()
-	base, end := start(t, "-password", "right", "-token", "1h")
+	base, end := start(t, "right", "-token", "1h")
 	token := visit(t, base).token()
 	var out bytes.Buffer
 	in := strings.NewReader("one\ntwo\n")
-	require.NoError(t, run(t.Context(), []string{"-dial", base + "ws"}, token+"\n", in, &out))
+	require.NoError(t, run(t.Context(), []string{"-dial", base + "ws"}, env("TOKEN", token+"\n"), in, &out))
 	lines := strings.Split(out.String(), "\n")
 	require.Contains(t, lines[0], `"by":"token"`)
 	require.Equal(t, []string{"one", "two", ""}, lines[1:])
 	require.NoError(t, end())
 }
 
+func TestProgramLosesNoInput(t *testing.T) {
+	t.Parallel()
+	base, end := start(t, "right")
+	token := visit(t, base).token()
+	send := func(in io.Reader) (lines []string, err error) {
+		var out bytes.Buffer
+		err = run(t.Context(), []string{"-dial", base + "ws"}, env("TOKEN", token), in, &out)
+		return strings.Split(out.String(), "\n")[1:], err // without the greeting
+	}
+	const limit = 64 << 10 // the server's
+	long := strings.Repeat("x", limit)
+	lines, err := send(strings.NewReader(long + "\nlast"))
+	require.NoError(t, err)
+	require.True(t, slices.Equal([]string{long, "last", ""}, lines), "%d lines", len(lines))
+
+	_, err = send(strings.NewReader(long + "x\nlast"))
+	require.True(t, websocket.IsCloseError(err, websocket.CloseMessageTooBig), "%v", err)
+
+	broken := errors.New("input/output error")
+	lines, err = send(io.MultiReader(strings.NewReader("one\n"), iotest.ErrReader(broken)))
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, []string{"one", ""}, lines)
+	require.NoError(t, end())
+}
+
+func TestPasswordThatIsMadeUp(t *testing.T) {
+	t.Parallel()
+	_, end := start(t, "")
+	require.NoError(t, end())
+}
+
+// What others say must not pass for lines of the log, or drive a terminal.
+func TestLogQuotesReasons(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	base, end := start(t, "right")
+	b := visit(t, base)
+	c, _, err := new(websocket.Dialer).DialContext(t.Context(), b.base+"/ws", http.Header{"Cookie": {cookieName + "=" + b.secret()}})
+	require.NoError(t, err)
+	greeted(t, c, "session")
+	require.NoError(t, c.Shutdown(t.Context(), 4000, "\x1b[2J\n2026/01/01 00:00:00 root left"))
+	require.NoError(t, end())
+	require.Contains(t, logged.String(), `left: "websocket: close 4000: \x1b[2J\n2026/01/01 00:00:00 root left"`)
+}
+
 func TestProgramWhoseTokenExpires(t *testing.T) {
 	t.Parallel()
-	base, end := start(t, "-password", "right", "-token", "300ms")
+	base, end := start(t, "right", "-token", "300ms")
 	token := visit(t, base).token()
 	in, input := io.Pipe()
 	defer input.Close()
-	err := run(t.Context(), []string{"-dial", base + "ws"}, token, in, io.Discard)
+	err := run(t.Context(), []string{"-dial", base + "ws"}, env("TOKEN", token), in, io.Discard)
 	require.Error(t, err)
 	if !websocket.IsCloseError(err, closeUnauthorized) { // it expired even before
 		require.EqualError(t, err, "the server does not accept the token; it may have expired")
@@ -451,10 +519,11 @@ func TestProgramIsCalledWrongly(t *testing.T) {
 		{"not a URL", "x", []string{"-dial", "ws://%"}, "invalid URL"},
 		{"a word", "", []string{"serve"}, "not a flag"},
 		{"no such flag", "", []string{"-insecure"}, "not defined"},
+		{"a password for all to see", "", []string{"-password", "x"}, "not defined"},
 		{"taken", "", []string{"-addr", ln.Addr().String()}, "in use"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			require.ErrorContains(t, run(t.Context(), tt.args, tt.token, strings.NewReader(""), io.Discard), tt.want)
+			require.ErrorContains(t, run(t.Context(), tt.args, env("TOKEN", tt.token), strings.NewReader(""), io.Discard), tt.want)
 		})
 	}
 }

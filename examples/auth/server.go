@@ -180,7 +180,7 @@ func (s *server) talk(c *websocket.Conn, r *http.Request) error {
 	if err == nil {
 		err = c.Serve(r.Context(), func(m websocket.Message) error { return c.WriteMessage(m.Type, m.Data) })
 	}
-	log.Printf("%s of %s, %v: left: %v", g.by, g.user, c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
+	log.Printf("%s of %s, %v: left: %q", g.by, g.user, c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context()))) // quoted, for the reason is theirs
 	return err
 }
 

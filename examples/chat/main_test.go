@@ -418,6 +418,8 @@ func TestLogQuotesReasons(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context()) // what is accepted after all ends at once
+	cancel()
 	for _, tt := range []struct{ args, want string }{
 		{"-history -1", "negative"},
 		{"-pause -1s", "negative"},
@@ -426,10 +428,11 @@ func TestFlags(t *testing.T) {
 		{"-addr nowhere.invalid:http", "nowhere.invalid"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
-			require.ErrorContains(t, run(t.Context(), strings.Fields(tt.args), io.Discard), tt.want)
+			require.ErrorContains(t, run(over, strings.Fields(tt.args), io.Discard), tt.want)
 		})
 	}
-	require.ErrorIs(t, run(t.Context(), []string{"-help"}, io.Discard), flag.ErrHelp)
+	require.ErrorIs(t, run(over, []string{"-help"}, io.Discard), flag.ErrHelp)
+	require.NoError(t, run(over, []string{"-addr", "127.0.0.1:0", "-history", "0", "-pause", "0"}, io.Discard))
 }
 
 func TestOtherOriginsAreRefused(t *testing.T) {

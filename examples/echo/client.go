@@ -27,10 +27,10 @@ func runClient(ctx context.Context, url string, in io.Reader, out io.Writer) err
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { leave(c, websocket.CloseGoingAway) })
 	defer stop()
+	input := make(chan error, 1) // how in has ended, if it has
 	go func() {
-		if err := sendLines(c, in); err == nil {
-			leave(c, websocket.CloseNormalClosure)
-		}
+		input <- sendLines(c, in)
+		leave(c, websocket.CloseNormalClosure)
 	}()
 
 	for {
@@ -39,27 +39,37 @@ func runClient(ctx context.Context, url string, in io.Reader, out io.Writer) err
 		switch {
 		case err == nil:
 			fmt.Fprintf(out, "%s\n", p)
-		case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-			fmt.Fprintf(out, "closed: %d %s\n", closed.Code, closed.Text)
-			return nil
-		default:
+			continue
+		case !errors.As(err, &closed) || websocket.IsUnexpectedCloseError(err,
+			websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived):
 			return err
+		}
+		fmt.Fprintf(out, "closed: %d %s\n", closed.Code, closed.Text)
+		select {
+		case err := <-input:
+			return err
+		default:
+			return nil
 		}
 	}
 }
 
-// sendLines sends each line of in as a text message. It returns nil when in
-// ends; when a message cannot be sent, reading tells why.
+// sendLines sends each line of in, however long, as a text message. It returns why in cannot
+// be read, and nil when it ends or a message cannot be sent: then reading from c tells why.
 func sendLines(c *websocket.Conn, in io.Reader) error {
 	for lines := bufio.NewReader(in); ; {
 		line, err := lines.ReadString('\n')
 		if err == nil || line != "" {
-			if err := c.WriteMessage(websocket.TextMessage, []byte(strings.TrimRight(line, "\r\n"))); err != nil {
-				return err
+			if c.WriteMessage(websocket.TextMessage, []byte(strings.TrimRight(line, "\r\n"))) != nil {
+				return nil
 			}
 		}
-		if err != nil {
+		switch err {
+		case nil:
+		case io.EOF:
 			return nil
+		default:
+			return fmt.Errorf("the input has broken off: %w", err)
 		}
 	}
 }

@@ -3,15 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/duplexkit/websocket"
+	"github.com/duplexkit/websocket/websockettest"
 )
 
 // start serves on a free port until end is called, which reports how serving ended.
@@ -92,6 +98,17 @@ func TestShutdownWhileABrowserHoldsAConnection(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// What others say must not pass for lines of the log, or drive a terminal.
+func TestLogQuotesReasons(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	host, end := start(t)
+	require.NoError(t, dial(t, host).Shutdown(t.Context(), 4000, "\x1b[2J\n2026/01/01 00:00:00 root left"))
+	require.NoError(t, end())
+	require.Contains(t, logged.String(), `left: "websocket: close 4000: \x1b[2J\n2026/01/01 00:00:00 root left"`)
+}
+
 func TestPage(t *testing.T) {
 	host, end := start(t)
 	resp, err := http.Get("http://" + host + "/")
@@ -111,6 +128,35 @@ func TestClientSendsLinesAndPrintsReplies(t *testing.T) {
 	require.NoError(t, runClient(t.Context(), "ws://"+host+"/ws", in, &out))
 	require.Equal(t, "one\ntwo\n\nlast, without a newline\nclosed: 1000 \n", out.String())
 	require.NoError(t, end())
+}
+
+func TestClientLosesNoInput(t *testing.T) {
+	host, end := start(t)
+	long := strings.Repeat("x", 1<<20)
+	broken := errors.New("input/output error")
+	for _, tt := range []struct {
+		name string
+		in   io.Reader
+		out  string
+		err  error
+	}{
+		{"a long line", strings.NewReader(long + "\nlast\n"), long + "\nlast\nclosed: 1000 \n", nil},
+		{"what breaks off", io.MultiReader(strings.NewReader("one\n"), iotest.ErrReader(broken)), "one\nclosed: 1000 \n", broken},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.ErrorIs(t, runClient(t.Context(), "ws://"+host+"/ws", tt.in, &out), tt.err)
+			require.True(t, tt.out == out.String(), "%d bytes", out.Len())
+		})
+	}
+	require.NoError(t, end())
+
+	upgrader := websocket.Upgrader{Options: websocket.Options{ReadLimit: 10}}
+	strict := websockettest.NewServer(t, upgrader.Handler(func(c *websocket.Conn, r *http.Request) error {
+		return c.Serve(r.Context(), func(websocket.Message) error { return nil })
+	}))
+	err := runClient(t.Context(), strict.URL, strings.NewReader("more than 10 bytes\nlast\n"), io.Discard)
+	require.True(t, websocket.IsCloseError(err, websocket.CloseMessageTooBig), "%v", err)
 }
 
 func TestClientHearsOfShutdown(t *testing.T) {

@@ -42,7 +42,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 		defer s.served.Done()
 		echo.ServeHTTP(w, r)
 	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second} // which Upgrade lifts
 
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
@@ -71,6 +71,6 @@ func (s *server) echo(c *websocket.Conn, r *http.Request) error {
 	err := c.Serve(r.Context(), func(m websocket.Message) error {
 		return c.WriteMessage(m.Type, m.Data)
 	})
-	log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
+	log.Printf("%v left: %q", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context()))) // quoted, for the reason is theirs
 	return err
 }

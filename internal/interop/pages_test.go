@@ -298,7 +298,8 @@ func TestAuthPage(t *testing.T) {
 	t.Parallel()
 	b := newBrowserOfPages(t)
 	port := freePort(t)
-	server := serveExample(t, authExample, port, "-password", "a secret")
+	server := start(t, "env", "PASSWORD=a secret", authExample.path(t), "-addr", "127.0.0.1:"+port)
+	server.waitListening(b.ctx, t, port)
 	base := "http://127.0.0.1:" + port
 	p := b.open(t, base+"/")
 	logIn := func(password string) {
