@@ -72,21 +72,35 @@ func (p *program) await(pattern string) []string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
 	var before bytes.Buffer
-	for line := range p.lines {
+	for enough := time.After(patience); ; {
+		line, ok := "", false
+		select {
+		case line, ok = <-p.lines:
+		case <-enough:
+		}
+		if !ok {
+			require.FailNow(p.t, "never printed", "%q, but:\n%s", pattern, &before)
+		}
 		if groups := re.FindStringSubmatch(line); groups != nil {
 			return groups[1:]
 		}
 		fmt.Fprintln(&before, line)
 	}
-	require.FailNow(p.t, "never printed", "%q, but:\n%s", pattern, &before)
-	return nil
 }
 
 // wait returns the result when the program has ended by itself.
 func (p *program) wait() error {
-	for range p.lines {
+	p.t.Helper()
+	for enough := time.After(patience); ; {
+		select {
+		case _, ok := <-p.lines:
+			if !ok {
+				return p.result
+			}
+		case <-enough:
+			require.FailNow(p.t, "the program does not end")
+		}
 	}
-	return p.result
 }
 
 // end interrupts the program if it has not ended, and returns its result.
