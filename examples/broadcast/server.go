@@ -56,7 +56,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener, out io.Writer) erro
 		defer s.served.Done()
 		join.ServeHTTP(w, r)
 	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second} // which Upgrade lifts
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 

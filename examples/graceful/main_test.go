@@ -183,6 +183,60 @@ func TestClientThatIsGoneDoesNotKeepTheProcess(t *testing.T) {
 	})
 }
 
+// Those who send half a request, or none, as browsers do that connect ahead of time, lose
+// nothing when the server ends.
+func TestIdleSocketsDoNotKeepTheProcess(t *testing.T) {
+	for _, tt := range []struct{ name, request string }{
+		{"nothing", ""},
+		{"half a header", "GET /readyz HTTP/1.1\r\nHost: graceful.test\r\n"},
+		{"a header without its body", "GET /readyz HTTP/1.1\r\nHost: graceful.test\r\nContent-Length: 100\r\n\r\n"},
+		{"an upgrade that does not come", "GET /ws HTTP/1.1\r\nHost: graceful.test\r\nContent-Length: 100\r\n\r\n"},
+	} {
+		for _, drain := range []time.Duration{time.Second, 20 * time.Second} {
+			t.Run(fmt.Sprint(tt.name, ", ", drain), func(t *testing.T) {
+				play(t, func(t *testing.T, s *scene) {
+					s.unready, s.drain = 0, drain
+					nc, err := s.ln.NetDialContext(t.Context(), "", "")
+					require.NoError(t, err)
+					defer nc.Close()
+					_, err = io.WriteString(nc, tt.request)
+					require.NoError(t, err)
+					synctest.Wait()
+					begun := time.Now()
+					s.end()
+					require.NoError(t, <-s.over)
+					require.LessOrEqual(t, time.Since(begun), min(drain, plainHTTP))
+				})
+			})
+		}
+	}
+}
+
+// The server's time limits are for requests.
+func TestConnectionsOutliveReadTimeout(t *testing.T) {
+	play(t, func(t *testing.T, s *scene) {
+		c := s.connect()
+		time.Sleep(3 * plainHTTP) // by the clock of the bubble
+		require.NoError(t, c.WriteJSON(job{ID: "a", Ms: 3 * plainHTTP.Milliseconds()}))
+		done(t, c, "a")
+		require.NoError(t, c.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
+		s.end()
+		require.NoError(t, <-s.over)
+	})
+}
+
+// What others say must not pass for lines of the log, or drive a terminal.
+func TestLogQuotesReasons(t *testing.T) {
+	var logged bytes.Buffer
+	play(t, func(t *testing.T, s *scene) {
+		s.log = log.New(&logged, "", 0)
+		require.NoError(t, s.connect().Shutdown(t.Context(), 4000, "\x1b[2J\n2026/01/01 00:00:00 root left"))
+		s.end()
+		require.NoError(t, <-s.over)
+	})
+	require.Contains(t, logged.String(), `left: "websocket: close 4000: \x1b[2J\n2026/01/01 00:00:00 root left"`)
+}
+
 func TestJobs(t *testing.T) {
 	for _, tt := range []struct {
 		name, request string
@@ -211,7 +265,7 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// lines hands out what a program prints.
+// lines hands out what a program prints, for as long as there is patience.
 func lines(t *testing.T, f func(out io.Writer)) *bufio.Scanner {
 	out, in := io.Pipe()
 	finished := make(chan struct{})
@@ -220,7 +274,9 @@ func lines(t *testing.T, f func(out io.Writer)) *bufio.Scanner {
 		f(in)
 		in.Close()
 	}()
+	enough := time.AfterFunc(patience, func() { out.Close() })
 	t.Cleanup(func() {
+		enough.Stop()
 		out.Close()
 		<-finished
 	})

@@ -25,7 +25,11 @@ func program(t *testing.T, args ...string) (p *exec.Cmd, out *bufio.Scanner) {
 	stdout, err := p.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.Start())
-	t.Cleanup(func() { p.Process.Kill() }) // of no effect after Wait
+	enough := time.AfterFunc(patience, func() { p.Process.Kill() }) // which ends its output, too
+	t.Cleanup(func() {
+		enough.Stop()
+		p.Process.Kill() // of no effect after Wait
+	})
 	return p, bufio.NewScanner(stdout)
 }
 

@@ -16,8 +16,13 @@ import (
 	"github.com/duplexkit/websocket"
 )
 
-// lastWords is how long those are given who have not finished when their time is up.
-const lastWords = time.Second
+const (
+	// plainHTTP is how long a request may take to come, and what there is of HTTP at the end.
+	plainHTTP = 5 * time.Second
+
+	// lastWords is how long those are given who have not finished when their time is up.
+	lastWords = time.Second
+)
 
 // errDraining is why a connection that could go on does not.
 var errDraining = errors.New("the server is shutting down")
@@ -70,10 +75,11 @@ func newServer(unready, drain time.Duration) *server {
 //  3. Each connection gets a close frame with 1001: at once if it is idle, else when its
 //     job is done and answered. Clients that come back reach another server, since this
 //     one is closed to them; that is why this is not the first step.
-//  4. Jobs have the time s.drain. After that they are cut off, and the error says so.
+//  4. Jobs have the time s.drain. After that they are cut off, and the error says so. Plain
+//     requests have plainHTTP of it.
 func (s *server) serve(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
-	srv.RegisterOnShutdown(func() { s.endJobs(errDraining) }) // 3: it is called when the listener is closed
+	srv := &http.Server{Handler: s.handler(), ReadTimeout: plainHTTP} // which Upgrade lifts
+	srv.RegisterOnShutdown(func() { s.endJobs(errDraining) })         // 3: it is called when the listener is closed
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
@@ -94,10 +100,13 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drain)
 	defer cancel()
 	// net/http waits for requests that it serves, but no longer knows connections that
-	// were upgraded. Those are ours to wait for.
-	err := srv.Shutdown(ctx)
-	if err != nil {
-		_ = srv.Close() // ends the requests that have taken too long, of which err tells
+	// were upgraded. Those are ours to wait for. Here all other requests are short ones: one
+	// that is still not over, or has not even come, is no work that is lost.
+	short, cancel := context.WithTimeout(ctx, plainHTTP)
+	defer cancel()
+	if err := srv.Shutdown(short); err != nil {
+		s.log.Printf("HTTP connections were still open: %v", err)
+		_ = srv.Close()
 	}
 	done := make(chan struct{})
 	go func() {
@@ -107,7 +116,7 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	select {
 	case <-done:
 		s.log.Print("all are gone")
-		return err
+		return nil
 	case <-ctx.Done():
 	}
 
@@ -123,9 +132,9 @@ func (s *server) serve(ctx context.Context, ln net.Listener) error {
 	case <-time.After(lastWords): // a job that heeds no context must not keep the process
 	}
 	if left > 0 {
-		err = errors.Join(err, fmt.Errorf("jobs cut off after %v: %d", s.drain, left))
+		return fmt.Errorf("jobs cut off after %v: %d", s.drain, left)
 	}
-	return err
+	return nil
 }
 
 func (s *server) handler() http.Handler {
@@ -171,6 +180,6 @@ func (s *server) work(c *websocket.Conn, _ *http.Request) error {
 		j.Done = true
 		return c.WriteJSON(j)
 	})
-	s.log.Printf("%v left: %v", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context())))
+	s.log.Printf("%v left: %q", c.RemoteAddr(), cmp.Or(err, context.Cause(c.Context()))) // quoted, for the reason is theirs
 	return err
 }
