@@ -314,7 +314,7 @@ func TestCallerWhoDoesNotRead(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- p.Serve(t.Context()) }()
 
-		const calls = 20 * maxRunning
+		const calls = 4 * maxRunning
 		sent := make(chan error, 1)
 		go func() {
 			var err error
