@@ -456,6 +456,13 @@ func (s *hostSocket) Close() error {
 	return attemptJS(func() { s.ws.Call("close") })
 }
 
+// over reports whether the object has ended, or was let go.
+func (s *hostSocket) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended || s.closed
+}
+
 // A hostAddr is the host and port of a URL, or an origin.
 type hostAddr string
 
@@ -555,9 +562,15 @@ func (c *Conn) adapt() {
 
 // refuses returns an error for a frame that the host does not let a program send.
 func (s *socket) refuses(messageType int, p []byte) error {
-	if !s.hosted() {
-		return nil
+	h := s.host()
+	if h == nil || messageType == CloseMessage && h.over() {
+		return nil // after the end the answer to the peer's close frame is one that the host has given
 	}
+	return hostRefuses(messageType, p)
+}
+
+// hostRefuses returns an error for a frame that no host lets a program send.
+func hostRefuses(messageType int, p []byte) error {
 	switch messageType {
 	case TextMessage:
 		if !utf8.Valid(p) {

@@ -278,6 +278,24 @@ func TestPeerCloses(t *testing.T) {
 	}
 }
 
+// TestPeerClosesAndHandlerAnswers has a handler answer with a code that the host sends for no
+// program: the host has answered.
+func TestPeerClosesAndHandlerAnswers(t *testing.T) {
+	for _, code := range []int{1001, 1008, 1011} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			c := script(t, "close", fmt.Sprint(code, " why"), websocket.Options{})
+			c.SetCloseHandler(func(code int, text string) error {
+				return c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(patience))
+			})
+			_, _, err := c.ReadMessage()
+			require.NoError(t, err)
+			_, _, err = c.ReadMessage()
+			require.Equal(t, &websocket.CloseError{Code: code, Text: "why"}, err)
+			require.Equal(t, err, context.Cause(c.Context()))
+		})
+	}
+}
+
 func TestWriteAfterPeerClosed(t *testing.T) {
 	c := script(t, "close", "1000 ", websocket.Options{})
 	for range c.Messages(t.Context()) {

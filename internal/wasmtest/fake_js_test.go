@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall/js"
 	"testing"
 	"time"
@@ -199,6 +200,22 @@ func TestFakeFarewells(t *testing.T) {
 		require.Equal(t, tt.code == 1001, errors.Is(err, errors.ErrUnsupported), "%v", err)
 		require.Equal(t, tt.want, js.Global().Get("JSON").Call("stringify", f.Get("closed").Index(0)).String())
 		f.requireLetGo(t)
+	}
+}
+
+// TestFakeCloseHandlerAnswers has a close handler answer as one for gorilla/websocket does.
+func TestFakeCloseHandlerAnswers(t *testing.T) {
+	for _, code := range []int{1000, 1001, 1008, 1011, 1014, 3000} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			c, f := dialFake(t, websocket.Options{})
+			c.SetCloseHandler(func(code int, text string) error {
+				return c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(patience))
+			})
+			f.fire("close", map[string]any{"code": code, "reason": "why"})
+			_, _, err := c.ReadMessage()
+			require.Equal(t, &websocket.CloseError{Code: code, Text: "why"}, err)
+			require.ErrorIs(t, c.WriteMessage(websocket.TextMessage, nil), websocket.ErrCloseSent)
+		})
 	}
 }
 
