@@ -183,9 +183,8 @@ func (s *hostSocket) end(code int, reason string) {
 		close(s.settled)
 	}
 	s.letGo()
-	switch code {
-	case CloseAbnormalClosure, CloseTLSHandshake: // there was no close frame
-		return
+	if code != CloseNoStatusReceived && !validCloseCode(code) {
+		return // there was no close frame, or one that breaks the rules, which some hosts tell and others do not
 	}
 	payload := FormatCloseMessage(code, cutReason(reason))
 	s.farewell = append(FrameHeader{Fin: true, Opcode: CloseMessage, Length: int64(len(payload))}.Append(nil), payload...)
