@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -580,11 +581,24 @@ func hostRefuses(messageType int, p []byte) error {
 	case PongMessage:
 		return unsupported("a JavaScript host sends no pongs for programs")
 	case CloseMessage:
-		if code, _, err := parseClosePayload(p); err == nil && !hostSends(code) {
-			return unsupported("a JavaScript host does not send close code %d for programs, but 1000 and 3000 to 4999", code)
-		}
+		return hostRefusesClose(p)
 	}
 	return nil
+}
+
+func hostRefusesClose(p []byte) error {
+	code, _, err := parseClosePayload(p)
+	switch {
+	case err == errShortClose:
+		return unsupported("a JavaScript host sends no close payload of one byte")
+	case err == errCloseReason:
+		return errNotText
+	case err == errCloseCode:
+		code = int(binary.BigEndian.Uint16(p))
+	case hostSends(code):
+		return nil
+	}
+	return unsupported("a JavaScript host does not send close code %d for programs, but 1000 and 3000 to 4999", code)
 }
 
 // amend puts what is known into the statistics, and nothing in the place of what is not:

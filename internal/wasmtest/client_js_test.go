@@ -425,6 +425,19 @@ func TestRefused(t *testing.T) {
 	} {
 		require.ErrorIs(t, f(), errors.ErrUnsupported, name)
 	}
+	for name, payload := range map[string]string{
+		"of one byte":          "\x0f",
+		"with 999":             "\x03\xe7",
+		"with 1005":            "\x03\xed",
+		"with 5000":            "\x13\x88",
+		"with 5000 and reason": "\x13\x88\xff",
+	} {
+		require.ErrorIs(t, c.WriteControl(websocket.CloseMessage, []byte(payload), time.Time{}), errors.ErrUnsupported, name)
+	}
+	for _, code := range []int{1000, 4000} {
+		notText := websocket.FormatCloseMessage(code, "\xff")
+		require.ErrorContains(t, c.WriteControl(websocket.CloseMessage, notText, time.Time{}), "not UTF-8")
+	}
 	require.ErrorContains(t, c.WriteMessage(websocket.TextMessage, []byte("\xff")), "not UTF-8")
 	require.ErrorContains(t, c.TryWritePreparedMessage(prepared(websocket.TextMessage, []byte("\xff"))), "not UTF-8")
 	requireEcho(t, c)

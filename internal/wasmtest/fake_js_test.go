@@ -200,6 +200,17 @@ func TestFakeFarewells(t *testing.T) {
 	}
 }
 
+// TestFakeCloseRefused has nothing be sent that is not what the program has asked for.
+func TestFakeCloseRefused(t *testing.T) {
+	c, f := dialFake(t, websocket.Options{})
+	for _, payload := range []string{"\x0f", "\x03\xe7", "\x03\xed", "\x13\x88", "\x0f\xa0\xff", "\x03\xe8\xe2\x82"} {
+		require.Error(t, c.WriteControl(websocket.CloseMessage, []byte(payload), time.Time{}), "%q", payload)
+	}
+	require.Zero(t, f.Get("closed").Length())
+	require.NoError(t, c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "\u00fc"), time.Time{}))
+	require.Equal(t, `[[4000,"ü"]]`, js.Global().Get("JSON").Call("stringify", f.Get("closed")).String())
+}
+
 // TestFakeCloseHandlerAnswers has a close handler answer as one for gorilla/websocket does.
 func TestFakeCloseHandlerAnswers(t *testing.T) {
 	for _, code := range []int{1000, 1001, 1008, 1011, 1014, 3000} {
