@@ -288,9 +288,10 @@
 //     match errors.ErrUnsupported; ping and pong handlers are never called; a close handler
 //     is called, and what it sends has no effect. Fragments are not seen, and those of a
 //     NextWriter are gathered and sent as one.
-//   - Programs may close with 1000 and 3000 to 4999. Other codes are an error of WriteControl.
-//     Shutdown closes without a code then, and returns an error; so do Serve and a read limit,
-//     without an error for that: the peer sees 1005.
+//   - Programs may close with 1000 and 3000 to 4999. Other codes, and a reason that is not
+//     UTF-8, are an error of WriteControl, unless the peer has closed. Shutdown closes without
+//     a code then, and returns an error; so do Serve, a read limit, and a Group's Broadcast
+//     and Shutdown (whose own code is 1001), without an error for that: the peer sees 1005.
 //   - Messages that come after Shutdown has begun are discarded by the host. Close has it
 //     send what it was given.
 //   - A peer that breaks the protocol gives a *CloseError with 1006, not a *ProtocolError.

@@ -127,6 +127,10 @@ func (g *Group) snapshot() []*Conn {
 func (g *Group) Broadcast(pm *PreparedMessage) {
 	if pm.messageType == CloseMessage {
 		for _, c := range g.snapshot() {
+			if c.line.refuses(pm.messageType, pm.plain.payload()) != nil {
+				_ = c.TryWriteMessage(CloseMessage, nil) // as a browser lets us, and as Shutdown does; else as below
+				continue
+			}
 			_ = c.TryWritePreparedMessage(pm) // a connection that is closing already has its own
 		}
 		return

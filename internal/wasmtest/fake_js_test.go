@@ -200,6 +200,32 @@ func TestFakeFarewells(t *testing.T) {
 	}
 }
 
+// TestFakeGroupCloses has a group take leave by a broadcast.
+func TestFakeGroupCloses(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string // arguments of close
+		payload    []byte
+	}{
+		{"a code that programs may send", `[[4000,"bye"]]`, websocket.FormatCloseMessage(4000, "bye")},
+		{"no code", `[[]]`, nil},
+		{"a code that they may not", `[[]]`, websocket.FormatCloseMessage(websocket.CloseGoingAway, "bye")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var g websocket.Group
+			c, f := dialFake(t, websocket.Options{Group: &g})
+			f.Set("answers", true)
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+			pm, err := websocket.NewPreparedMessage(websocket.CloseMessage, tt.payload)
+			require.NoError(t, err)
+			g.Broadcast(pm)
+			_, _, err = c.ReadMessage()
+			require.Equal(t, &websocket.CloseError{Code: 1000}, err)
+			require.Equal(t, tt.want, js.Global().Get("JSON").Call("stringify", f.Get("closed")).String())
+			require.Zero(t, g.Len())
+		})
+	}
+}
+
 // TestFakeCloseRefused has nothing be sent that is not what the program has asked for.
 func TestFakeCloseRefused(t *testing.T) {
 	c, f := dialFake(t, websocket.Options{})
