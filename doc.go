@@ -298,7 +298,8 @@
 //   - The host reads on whether or not the program does, and keeps what was not read: memory
 //     has no bound but the peer's moderation. A message over the limit fails when it is read.
 //     Writes wait while the host has 1 MiB that it has not sent (bufferedAmount).
-//   - Text that is not UTF-8 is an error of the write.
+//   - Text that is not UTF-8 is an error of the write, for a NextWriter of its Close, and is
+//     not sent.
 //   - Stats does not know WireRead and WireWritten; a Trace sees messages as frames.
 //
 // A function that JavaScript calls must not block: use TryWriteMessage there, or a goroutine.

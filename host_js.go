@@ -13,6 +13,8 @@ import (
 	"syscall/js"
 	"time"
 	"unicode/utf8"
+
+	texts "github.com/duplexkit/websocket/internal/utf8"
 )
 
 // A browser lets no program open a network connection. It has an object that speaks the
@@ -97,6 +99,7 @@ type hostFrame struct {
 	control []byte   // of a control frame
 	opcode  int      // of the message in progress, 0 for none
 	pieces  []byte   // of a message in fragments
+	unsent  bool     // a message was not text, and has gone no further
 }
 
 var (
@@ -375,8 +378,12 @@ func (s *hostSocket) finish() error {
 	var message any = payload
 	if f.opcode == TextMessage {
 		err := attemptJS(func() { message = jsDecoder().Call("decode", payload) })
+		if err != nil && !isText(payload) {
+			f.unsent = true // as if it had been refused: see messageWriter.finish
+			return nil
+		}
 		if err != nil {
-			return errNotText
+			return s.opError("write", err) // it is too long for a string, say
 		}
 	}
 	if err := s.awaitRoom(); err != nil {
@@ -386,6 +393,20 @@ func (s *hostSocket) finish() error {
 		return s.opError("write", err)
 	}
 	return nil
+}
+
+// isText reports whether p, a Uint8Array, is UTF-8.
+func isText(p js.Value) bool {
+	var text texts.Validator
+	buf := make([]byte, 32<<10)
+	for pos, size := 0, p.Length(); pos < size; {
+		n := js.CopyBytesToGo(buf, p.Call("subarray", pos))
+		if !text.Write(buf[:n]) {
+			return false
+		}
+		pos += n
+	}
+	return text.Done()
 }
 
 // awaitRoom waits until the object may be given more. One that is closing takes
@@ -599,6 +620,18 @@ func hostRefusesClose(p []byte) error {
 		return nil
 	}
 	return unsupported("a JavaScript host does not send close code %d for programs, but 1000 and 3000 to 4999", code)
+}
+
+// unsent returns an error if the message that a NextWriter has just sent was not text, and
+// so has gone nowhere: only in the end there is something to be judged. Who asks still has
+// the only messageWriter; all others have their messages judged before.
+func (s *socket) unsent() error {
+	h := s.host()
+	if h == nil || !h.out.unsent {
+		return nil
+	}
+	h.out.unsent = false
+	return errNotText
 }
 
 // amend puts what is known into the statistics, and nothing in the place of what is not:

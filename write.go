@@ -979,8 +979,9 @@ func (mw *messageWriter) finish() error {
 	if err := mw.flush(true); err != nil {
 		return err
 	}
+	unsent := mw.w.line.unsent() // while no other messageWriter can begin
 	mw.end(errWriteClosed)
-	return nil
+	return unsent
 }
 
 // makeWay ends the message for the sake of another.

@@ -454,14 +454,43 @@ func TestRefused(t *testing.T) {
 	require.Equal(t, &websocket.CloseError{Code: 3000, Text: "bye"}, err)
 }
 
-// TestNotTextInPieces finds out in the end, and the connection fails.
-func TestNotTextInPieces(t *testing.T) {
-	c := dial(t, "/echo", websocket.Options{})
+// notTexts are pieces that make up no text.
+var notTexts = map[string][]string{
+	"unfinished":            {"\xe2\x82"},
+	"unfinished in pieces":  {"\xe2", "\x82"},
+	"a byte":                {"Hello", "\xff", "Hello"},
+	"in a fragment":         {"\xff", strings.Repeat("Hello", 10_000)},
+	"in the last fragment":  {strings.Repeat("Hello", 10_000), "\xff"},
+	"unfinished and long":   {strings.Repeat("Hello", 10_000), "\xe2\x82"},
+	"a byte of a long one":  {strings.Repeat("Hello", 10_000) + "\xff" + strings.Repeat("Hello", 10_000)},
+	"too long a character":  {"\xc0", "\x80"},
+	"half of a pair":        {"\xed\xa0", "\x80"},
+	"unfinished, then more": {"\xe2\x82", strings.Repeat("Hello", 10_000)},
+}
+
+// writePieces begins a text and writes pieces of it.
+func writePieces(t *testing.T, c *websocket.Conn, pieces []string) io.WriteCloser {
+	t.Helper()
 	w, err := c.NextWriter(websocket.TextMessage)
 	require.NoError(t, err)
-	_, err = io.WriteString(w, "\xe2\x82")
-	require.NoError(t, err)
-	require.ErrorContains(t, w.Close(), "not UTF-8")
+	for _, piece := range pieces {
+		_, err := io.WriteString(w, piece)
+		require.NoError(t, err)
+	}
+	return w
+}
+
+// TestNotTextInPieces finds out in the end, and no harm comes of it.
+func TestNotTextInPieces(t *testing.T) {
+	c := dial(t, "/echo", websocket.Options{})
+	for name, pieces := range notTexts {
+		w := writePieces(t, c, pieces)
+		require.ErrorContains(t, w.Close(), "not UTF-8", name)
+		_, err := w.Write(nil)
+		require.Error(t, err, name)
+		requireEcho(t, c)
+	}
+	require.NoError(t, c.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
 }
 
 func TestServe(t *testing.T) {

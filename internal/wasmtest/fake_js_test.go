@@ -3,9 +3,11 @@ package wasmtest
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall/js"
 	"testing"
 	"time"
@@ -197,6 +199,64 @@ func TestFakeFarewells(t *testing.T) {
 		require.Equal(t, tt.code == 1001, errors.Is(err, errors.ErrUnsupported), "%v", err)
 		require.Equal(t, tt.want, js.Global().Get("JSON").Call("stringify", f.Get("closed").Index(0)).String())
 		f.requireLetGo(t)
+	}
+}
+
+// TestFakeNotTextInPieces has nothing be sent of what is no text, and all that comes after.
+func TestFakeNotTextInPieces(t *testing.T) {
+	c, f := dialFake(t, websocket.Options{})
+	for name, pieces := range notTexts {
+		w := writePieces(t, c, pieces)
+		require.ErrorContains(t, w.Close(), "not UTF-8", name)
+		require.Zero(t, f.sent(), name)
+	}
+	// The next writer ends the one before, which nobody is told of.
+	before := writePieces(t, c, []string{"\xff"})
+	w := writePieces(t, c, []string{"fünf ", "\xe2", "\x82", "\xac"})
+	require.Error(t, before.Close())
+	require.Zero(t, f.sent())
+	require.NoError(t, w.Close())
+	w = writePieces(t, c, []string{strings.Repeat("x", 10_000), "\xff"})
+	written := make(chan error, 1)
+	go func() { written <- c.WriteMessage(websocket.BinaryMessage, []byte("\xff")) }() // waits for the message at hand
+	require.ErrorContains(t, w.Close(), "not UTF-8")
+	require.NoError(t, <-written)
+	require.Equal(t, 2, f.sent())
+	require.Equal(t, "fünf €", f.Get("sent").Index(0).String())
+	require.Equal(t, 1, f.Get("sent").Index(1).Length())
+	require.NoError(t, c.Flush())
+	require.NoError(t, c.Context().Err())
+}
+
+// TestFakeNoString has the host fail to make a string of what is a text.
+func TestFakeNoString(t *testing.T) {
+	decoder := js.Global().Get("TextDecoder").Get("prototype")
+	before := decoder.Get("decode")
+	decoder.Set("decode", js.Global().Call("eval", `(function(decode) {
+		return function(...args) {
+			if (this.fatal) throw new RangeError("the string is too long");
+			return decode.apply(this, args);
+		};
+	})`).Invoke(before))
+	t.Cleanup(func() { decoder.Set("decode", before) })
+	long := strings.Repeat("fünf € ", 10_000) // whose characters lie across the borders of pieces
+	for name, write := range map[string]func(c *websocket.Conn) error{
+		"WriteMessage": func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, []byte(long)) },
+		"NextWriter":   func(c *websocket.Conn) error { return writePieces(t, c, []string{"fü", "nf"}).Close() },
+		"NextWriter, in fragments": func(c *websocket.Conn) error {
+			return writePieces(t, c, []string{"x", long, "nf"}).Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, f := dialFake(t, websocket.Options{})
+			err := write(c)
+			require.ErrorContains(t, err, "the string is too long")
+			require.NotContains(t, err.Error(), "UTF-8")
+			var op *net.OpError
+			require.ErrorAs(t, err, &op)
+			require.Equal(t, "write", op.Op)
+			require.Zero(t, f.sent())
+		})
 	}
 }
 
