@@ -127,6 +127,13 @@ func attemptJS(f func()) (err error) {
 	return nil
 }
 
+// newBytes makes a Uint8Array of what JavaScript takes for one: a length, or an ArrayBuffer.
+// The host may have no memory left.
+func newBytes(of any) (p js.Value, err error) {
+	err = attemptJS(func() { p = jsUint8Array.New(of) })
+	return p, err
+}
+
 // openHost has the host open a connection to u. When settled is closed it has, or has not.
 func openHost(u *url.URL, subprotocols []string) (*hostSocket, error) {
 	class := js.Global().Get("WebSocket")
@@ -216,7 +223,11 @@ func (s *hostSocket) Read(p []byte) (n int, err error) {
 		case s.read.passed:
 			return 0, s.opError("read", os.ErrDeadlineExceeded)
 		}
-		if s.takes() {
+		there, err := s.takes()
+		switch {
+		case err != nil:
+			return 0, s.opError("read", err)
+		case there:
 			return s.fill(p), nil
 		}
 		if s.ended {
@@ -227,10 +238,10 @@ func (s *hostSocket) Read(p []byte) (n int, err error) {
 }
 
 // takes makes what comes next the message at hand if there is none, and reports whether
-// there is one.
-func (s *hostSocket) takes() bool {
+// there is one. The error is what JavaScript throws.
+func (s *hostSocket) takes() (there bool, err error) {
 	if len(s.head) > 0 || s.pos < s.size {
-		return true
+		return true, nil
 	}
 	if len(s.queue) > 0 {
 		data := s.queue[0]
@@ -241,17 +252,20 @@ func (s *hostSocket) takes() bool {
 		h := FrameHeader{Fin: true, Opcode: BinaryMessage}
 		if data.Type() == js.TypeString {
 			h.Opcode = TextMessage
-			s.data = jsEncoder().Call("encode", data)
+			err = attemptJS(func() { s.data = jsEncoder().Call("encode", data) })
 		} else {
-			s.data = jsUint8Array.New(data)
+			s.data, err = newBytes(data)
+		}
+		if err != nil {
+			return false, err
 		}
 		s.pos, s.size = 0, s.data.Length()
 		h.Length = int64(s.size)
 		s.head = h.Append(nil)
-		return true
+		return true, nil
 	}
 	s.head, s.farewell = s.farewell, nil
-	return len(s.head) > 0
+	return len(s.head) > 0, nil
 }
 
 // fill reads from the message at hand. Where the payload does not fit behind the header
@@ -312,7 +326,9 @@ func (s *hostSocket) take(p []byte) (n int, err error) {
 			return 0, err // which no writer of ours is told
 		}
 		n = used - before
-		f.begin(h)
+		if err := f.begin(h); err != nil {
+			return n, s.opError("write", err)
+		}
 	}
 	n += f.add(p[n:])
 	if int64(f.done) < f.h.Length {
@@ -321,19 +337,20 @@ func (s *hostSocket) take(p []byte) (n int, err error) {
 	return n, s.finish()
 }
 
-// begin begins a frame.
-func (f *hostFrame) begin(h FrameHeader) {
+// begin begins a frame. The error is what JavaScript throws.
+func (f *hostFrame) begin(h FrameHeader) (err error) {
 	f.begun, f.h, f.done, f.n = true, h, 0, 0
 	switch {
 	case isControl(h.Opcode):
 		f.control = f.control[:0]
-		return
+		return nil
 	case h.Opcode != opContinuation:
 		f.opcode, f.pieces = h.Opcode, nil
 	}
 	if f.whole() {
-		f.payload = jsUint8Array.New(h.Length)
+		f.payload, err = newBytes(h.Length)
 	}
+	return err
 }
 
 // whole reports whether the frame is a message.
@@ -371,7 +388,10 @@ func (s *hostSocket) finish() error {
 	}
 	payload := f.payload
 	if !f.whole() {
-		payload = jsUint8Array.New(len(f.pieces))
+		var err error
+		if payload, err = newBytes(len(f.pieces)); err != nil {
+			return s.opError("write", err)
+		}
 		js.CopyBytesToJS(payload, f.pieces)
 	}
 	f.payload, f.pieces = js.Value{}, nil
@@ -426,10 +446,17 @@ func (s *hostSocket) awaitRoom() error {
 		case s.buffered() < hostBuffer || s.ws.Get("readyState").Int() != hostOpen:
 			return nil
 		}
-		again := time.AfterFunc(look, s.changed.Broadcast)
+		again := time.AfterFunc(look, s.lookAgain)
 		s.changed.Wait()
 		again.Stop()
 	}
+}
+
+// lookAgain wakes who waits. Without mu it might come before they do.
+func (s *hostSocket) lookAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed.Broadcast()
 }
 
 // buffered returns how many bytes of messages the host has not sent yet.
@@ -642,5 +669,9 @@ func (s *socket) amend(stats *Stats) {
 		return
 	}
 	stats.WireRead, stats.WireWritten = 0, 0
-	stats.Queued += h.buffered()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended && !h.closed { // "the number does not reset to zero once the connection closes"
+		stats.Queued += h.buffered()
+	}
 }

@@ -325,6 +325,71 @@ func TestFakeThrows(t *testing.T) {
 	require.ErrorContains(t, c.WriteMessage(websocket.TextMessage, []byte("x")), "send fails")
 }
 
+// TestFakeConstructorsThrow has the host fail to make room for bytes, which must not be a panic.
+func TestFakeConstructorsThrow(t *testing.T) {
+	requireOp := func(t *testing.T, op string, err error) {
+		t.Helper()
+		var opErr *net.OpError
+		require.ErrorAs(t, err, &opErr)
+		require.Equal(t, op, opErr.Op)
+		var thrown js.Error
+		require.ErrorAs(t, err, &thrown)
+	}
+	t.Run("reading bytes", func(t *testing.T) {
+		c, f := dialFake(t, websocket.Options{})
+		f.fire("message", map[string]any{"data": js.Global().Call("eval", "({get length() { throw new RangeError('full'); }})")})
+		_, _, err := c.ReadMessage()
+		requireOp(t, "read", err)
+		require.Error(t, c.Context().Err())
+		_, _, again := c.ReadMessage()
+		require.Equal(t, err, again)
+	})
+	t.Run("reading text", func(t *testing.T) {
+		encoder := js.Global().Get("TextEncoder").Get("prototype")
+		before := encoder.Get("encode")
+		encoder.Set("encode", js.Global().Call("eval", `(function(encode) {
+			return function(s) {
+				if (s === "too long") throw new RangeError("full");
+				return encode.call(this, s);
+			};
+		})`).Invoke(before))
+		defer encoder.Set("encode", before)
+		c, f := dialFake(t, websocket.Options{})
+		f.fire("message", map[string]any{"data": js.Global().Call("eval", "'too' + ' long'")})
+		_, _, err := c.ReadMessage()
+		requireOp(t, "read", err)
+		require.ErrorContains(t, err, "full")
+		require.Error(t, c.Context().Err())
+	})
+	for name, opcode := range map[string]int{"bytes": websocket.BinaryMessage, "text": websocket.TextMessage} {
+		t.Run("writing "+name, func(t *testing.T) {
+			c, f := dialFake(t, websocket.Options{})
+			tooLong := websocket.FrameHeader{Fin: true, Opcode: opcode, Length: 1 << 60}.Append(nil)
+			_, err := c.NetConn().Write(tooLong) // what a message of that length begins with
+			requireOp(t, "write", err)
+			require.Zero(t, f.sent())
+		})
+	}
+}
+
+// TestFakeQueued has the object count for ever what it has not sent.
+func TestFakeQueued(t *testing.T) {
+	for name, end := range map[string]func(c *websocket.Conn, f fake){
+		"Close": func(c *websocket.Conn, _ fake) { require.NoError(t, c.Close()) },
+		"the object ends": func(_ *websocket.Conn, f fake) {
+			f.fire("close", map[string]any{"code": 1006, "reason": ""})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, f := dialFake(t, websocket.Options{})
+			f.Set("buffered", 77)
+			require.Equal(t, 77, c.Stats().Queued)
+			end(c, f)
+			require.Zero(t, c.Stats().Queued)
+		})
+	}
+}
+
 func TestFakeNone(t *testing.T) {
 	before := js.Global().Get("WebSocket")
 	js.Global().Delete("WebSocket")
