@@ -136,9 +136,10 @@ func (g *Group) Broadcast(pm *PreparedMessage) {
 		return
 	}
 	var slow []*Conn
+	unfit := hostRefuses(pm.messageType, pm.plain.payload()) != nil // judged once, for a text may be long
 	g.mu.Lock()
 	for c := range g.members {
-		if c.line.refuses(pm.messageType, pm.plain.payload()) != nil {
+		if unfit && c.line.hosted() {
 			continue
 		}
 		due, err := c.w.post(c.w.outgoingPrepared(pm.messageType, pm.plain, pm.encoded))

@@ -14,6 +14,8 @@ func (s *socket) hosted() bool { return false }
 
 func (s *socket) refuses(int, []byte) error { return nil }
 
+func hostRefuses(int, []byte) error { return nil }
+
 func (s *socket) unsent() error { return nil }
 
 func (s *socket) amend(*Stats) {}

@@ -286,6 +286,30 @@ func TestFakeGroupCloses(t *testing.T) {
 	}
 }
 
+// TestFakeGroupOfBothKinds broadcasts what the host can't send to a member that it carries, and
+// to one by another network connection.
+func TestFakeGroupOfBothKinds(t *testing.T) {
+	var g websocket.Group
+	hosted, f := dialFake(t, websocket.Options{Group: &g})
+	a, b := net.Pipe()
+	other := websocket.NewConn(a, websocket.Negotiated{}, websocket.Options{Group: &g})
+	defer other.Close()
+	peer := websocket.NewConn(b, websocket.Negotiated{Server: true}, websocket.Options{AllowInvalidUTF8: true})
+	defer peer.Close()
+	require.Equal(t, 2, g.Len())
+	for _, text := range []string{"\xff", "fünf"} {
+		pm, err := websocket.NewPreparedMessage(websocket.TextMessage, []byte(text))
+		require.NoError(t, err)
+		g.Broadcast(pm)
+		_, p, err := peer.ReadMessage()
+		require.NoError(t, err)
+		require.Equal(t, text, string(p))
+	}
+	require.NoError(t, hosted.Flush())
+	require.Equal(t, 1, f.sent())
+	require.Equal(t, "fünf", f.Get("sent").Index(0).String())
+}
+
 // TestFakeCloseRefused has nothing be sent that is not what the program has asked for.
 func TestFakeCloseRefused(t *testing.T) {
 	c, f := dialFake(t, websocket.Options{})
