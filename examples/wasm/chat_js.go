@@ -81,7 +81,7 @@ type chat struct {
 	c      *websocket.Conn // once the server has welcomed us, nil before and after
 	outbox []unsent        // what the server has not confirmed, in order
 	people []string
-	seen   map[string]bool // messages that are shown
+	seen   recent // messages that were shown
 }
 
 // unsent is a message that the server has not confirmed.
@@ -94,7 +94,7 @@ type unsent struct {
 func talk(p *page, room, name string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	t := &chat{page: p, name: name, room: room, seen: make(map[string]bool)}
+	t := &chat{page: p, name: name, room: room}
 	p.enter(room, t.say, cancel)
 	defer p.left()
 	for failures := 0; ; failures++ {
@@ -255,10 +255,9 @@ func (t *chat) receive(c *websocket.Conn, e event) {
 }
 
 func (t *chat) said(e event) {
-	if t.seen[e.key()] { // it was shown before the connection broke
+	if !t.seen.add(e.key()) { // it was shown before the connection broke
 		return
 	}
-	t.seen[e.key()] = true
 	if e.Name == t.name {
 		if m, ok := t.confirmed(e.ID); ok {
 			m.li.Call("remove") // in favour of its place among the others'
