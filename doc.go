@@ -294,7 +294,8 @@
 //     and Shutdown (whose own code is 1001), without an error for that: the peer sees 1005.
 //   - Messages that come after Shutdown has begun are discarded by the host. Close has it
 //     send what it was given.
-//   - A peer that breaks the protocol gives a *CloseError with 1006, not a *ProtocolError.
+//   - A peer that breaks the protocol gives a *CloseError with 1006, not a *ProtocolError,
+//     unless the host overlooks it.
 //   - The host reads on whether or not the program does, and keeps what was not read: memory
 //     has no bound but the peer's moderation. A message over the limit fails when it is read.
 //     Writes wait while the host has 1 MiB that it has not sent (bufferedAmount).

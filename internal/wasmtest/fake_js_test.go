@@ -323,17 +323,27 @@ func TestFakeCloseRefused(t *testing.T) {
 
 // TestFakeCloseHandlerAnswers has a close handler answer as one for gorilla/websocket does.
 func TestFakeCloseHandlerAnswers(t *testing.T) {
-	for _, code := range []int{1000, 1001, 1008, 1011, 1014, 3000} {
-		t.Run(strconv.Itoa(code), func(t *testing.T) {
-			c, f := dialFake(t, websocket.Options{})
-			c.SetCloseHandler(func(code int, text string) error {
-				return c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(patience))
+	for name, answer := range map[string]func(c *websocket.Conn, code int, text string) error{
+		"WriteControl": func(c *websocket.Conn, code int, text string) error {
+			return c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(patience))
+		},
+		"WriteMessage": func(c *websocket.Conn, code int, text string) error {
+			return c.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, text))
+		},
+		"Shutdown": func(c *websocket.Conn, code int, text string) error {
+			return c.Shutdown(context.Background(), code, text)
+		},
+	} {
+		for _, code := range []int{1000, 1001, 1008, 1011, 1014, 3000} {
+			t.Run(name+" "+strconv.Itoa(code), func(t *testing.T) {
+				c, f := dialFake(t, websocket.Options{})
+				c.SetCloseHandler(func(code int, text string) error { return answer(c, code, text) })
+				f.fire("close", map[string]any{"code": code, "reason": "why"})
+				_, _, err := c.ReadMessage()
+				require.Equal(t, &websocket.CloseError{Code: code, Text: "why"}, err)
+				require.ErrorIs(t, c.WriteMessage(websocket.TextMessage, nil), websocket.ErrCloseSent)
 			})
-			f.fire("close", map[string]any{"code": code, "reason": "why"})
-			_, _, err := c.ReadMessage()
-			require.Equal(t, &websocket.CloseError{Code: code, Text: "why"}, err)
-			require.ErrorIs(t, c.WriteMessage(websocket.TextMessage, nil), websocket.ErrCloseSent)
-		})
+		}
 	}
 }
 
