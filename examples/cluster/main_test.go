@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -229,7 +230,21 @@ func TestAddresses(t *testing.T) {
 	require.Equal(t, []string{"localhost:8080", "localhost:8081", "localhost:8082"}, got)
 	got, err = addresses("127.0.0.1:0", 2)
 	require.NoError(t, err)
-	require.NotEqual(t, got[0], got[1])
+	more, err := addresses("127.0.0.1:0", 1)
+	require.NoError(t, err)
+	ports := make(map[string]bool)
+	for _, addr := range append(got, more...) {
+		host, port, err := net.SplitHostPort(addr)
+		require.NoError(t, err)
+		require.Equal(t, "127.0.0.1", host)
+		n, err := strconv.Atoi(port)
+		require.NoError(t, err)
+		require.Less(t, n, 32768, "it is of those that are given to outgoing connections")
+		ports[port] = true
+	}
+	require.Len(t, ports, 3, "one was given away twice")
+	_, err = addresses("192.0.2.1:0", 1)
+	require.Error(t, err, "it is no address of this machine")
 	_, err = addresses("localhost", 2)
 	require.ErrorContains(t, err, "-addr")
 	_, err = addresses("localhost:http", 2)

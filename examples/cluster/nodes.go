@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -92,6 +93,35 @@ func plan(cfg config, dir string) ([][]string, error) {
 	return nodes, nil
 }
 
+// Ports for -addr with port 0, and for the nats-servers, are below those that a system hands
+// out by itself (from 32768 on, or 49152): between the choice and the use, and while a node is dead and
+// is to come back, they would be taken by somebody's outgoing connection.
+const (
+	firstPort = 10000
+	lastPort  = 32000
+)
+
+// tried counts the ports that were tried. Where to begin depends on the process, lest two
+// that start beside each other find the same.
+var tried atomic.Int64
+
+// freePort returns a listener, to be closed when the port is needed.
+func freePort(host string) (net.Listener, error) {
+	at, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return nil, err
+	}
+	for range 1000 {
+		next := int64(os.Getpid())*32 + tried.Add(1)
+		at.Port = firstPort + int(next%(lastPort-firstPort))
+		var ln net.Listener
+		if ln, err = net.ListenTCP("tcp", at); err == nil {
+			return ln, nil
+		}
+	}
+	return nil, err
+}
+
 // addresses returns n addresses with ports that follow each other or, for port 0, are free.
 func addresses(addr string, n int) (addrs []string, err error) {
 	host, first, err := net.SplitHostPort(addr)
@@ -105,7 +135,7 @@ func addresses(addr string, n int) (addrs []string, err error) {
 	for i := range n {
 		p := port + i
 		if port == 0 {
-			ln, err := net.Listen("tcp", addr)
+			ln, err := freePort(host)
 			if err != nil {
 				return nil, err
 			}
