@@ -34,6 +34,11 @@ const (
 	window = 10 * time.Minute
 
 	maxAge = 7 * 24 * time.Hour // of a message
+
+	// greeting is how long NATS and we may take to make each other's acquaintance, TLS included.
+	// The default of two seconds is too short for a machine that has just been started, and
+	// does everything at once.
+	greeting = 10 * time.Second
 )
 
 // bus is a node's way to NATS: a connection, and the server at its other end if that
@@ -55,6 +60,8 @@ func newBus(ctx context.Context, cfg config) (*bus, error) {
 	b := &bus{cfg: cfg, instance: cfg.name + " " + rand.Text(), failed: make(chan error, 1), closed: make(chan struct{})}
 	opts := []nats.Option{
 		nats.Name(cfg.prefix + " " + cfg.name),
+		nats.Timeout(greeting),
+		nats.Dialer(&net.Dialer{Timeout: answer}), // a server that is not there soon is not: on to the next
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.PingInterval(5 * time.Second), // finds out within 15 s that the network is gone
@@ -113,6 +120,7 @@ func (b *bus) embed(ctx context.Context) error {
 		}
 		b.user, b.password = opts.Username, opts.Password
 	} else {
+		opts.AuthTimeout = greeting.Seconds()
 		// Left to itself the server takes a part of what this machine has, which may be less
 		// than the stream wants.
 		opts.JetStreamMaxMemory = int64(b.cfg.size+spare) << 20
@@ -323,6 +331,35 @@ func (b *bus) publish(ctx context.Context, room string, m message) error {
 	return err
 }
 
+// latest returns the place of a room's latest message, and 0 if there is none. The answer is
+// that of the stream's leader, which GetLastMsgForSubject does not promise: it takes the
+// answer of any server where the stream allows that.
+func (b *bus) latest(ctx context.Context, room string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
+	ask, err := json.Marshal(map[string]string{"last_by_subj": b.subject("said", room)})
+	if err != nil {
+		return 0, err
+	}
+	m, err := b.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+b.cfg.prefix, ask)
+	if err != nil {
+		return 0, err
+	}
+	var got struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Seq uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &got); err != nil {
+		return 0, err
+	}
+	if got.Error != nil && got.Error.ErrorCode != jetstream.JSErrCodeMessageNotFound {
+		return 0, got.Error
+	}
+	return got.Message.Seq, nil
+}
+
 // errGap is that of a consumer that has lost a message on the way.
 var errGap = errors.New("a message is missing")
 
@@ -337,6 +374,12 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 		return err
 	} else if id != stream {
 		return errors.New("the stream is another one")
+	}
+	// The consumer may be at a server that has just been started, which gets the messages from
+	// the leader itself and would say that there are none. So it is not asked.
+	latest, err := b.latest(ctx, room)
+	if err != nil {
+		return err
 	}
 	asking, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
@@ -361,7 +404,8 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 	}
 	defer messages.Stop()
 
-	behind := consumer.CachedInfo().NumPending > 0
+	last := from - 1
+	behind := last < latest
 	if !behind {
 		caughtUp()
 	}
@@ -369,11 +413,10 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 		m, err := next(ctx, messages, behind)
 		if behind && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			// What was to come may have become too old meanwhile.
-			info, err := consumer.Info(ctx)
-			if err != nil {
+			if latest, err = b.latest(ctx, room); err != nil {
 				return err
 			}
-			if info.NumPending == 0 {
+			if last >= latest {
 				behind = false
 				caughtUp()
 			}
@@ -391,7 +434,8 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 			return errGap
 		}
 		handle(meta, m.Data())
-		if behind && meta.NumPending == 0 {
+		last = meta.Sequence.Stream
+		if behind && last >= latest {
 			behind = false
 			caughtUp()
 		}
