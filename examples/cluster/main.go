@@ -83,7 +83,8 @@ type config struct {
 	peers      []string // addresses of all nodes, as browsers write them
 	unready    time.Duration
 	pause      time.Duration
-	queue      int // Options.WriteQueue: a welcome has to fit in
+	queue      int           // Options.WriteQueue: a welcome has to fit in
+	silent     time.Duration // after which a node is dead for the others: three times not heard
 	untilEOF   bool
 
 	// What NATS keeps.
@@ -112,7 +113,7 @@ type config struct {
 var names = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 func parseFlags(args []string, out io.Writer) (config, error) {
-	cfg := config{queue: 512 << 10}
+	cfg := config{queue: 512 << 10, silent: 7 * time.Second}
 	f := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	f.SetOutput(out)
 	f.StringVar(&cfg.addr, "addr", "localhost:8080", "serve pages and WebSockets on this `address`; further nodes take the ports after it")

@@ -10,32 +10,41 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/duplexkit/websocket"
 )
 
-// parsed returns what the flags say, for a node that a test can't see pause.
+// parsed returns what the flags say, for a node that a test can't see pause, and that takes no other
+// for dead because it had to wait for the processor.
 func parsed(t *testing.T, args ...string) config {
 	cfg, err := parseFlags(append([]string{"-pause", "0"}, args...), io.Discard)
 	require.NoError(t, err)
+	cfg.silent = time.Hour
 	return cfg
 }
+
+var errStuck = errors.New("the node does not end")
 
 // start serves on a free port until end is called, which reports how serving ended.
 func start(t *testing.T, cfg config) (n *node, host string, end func() error) {
@@ -51,52 +60,140 @@ func start(t *testing.T, cfg config) (n *node, host string, end func() error) {
 	}()
 	end = func() error {
 		cancel()
-		<-done
-		return err
+		select {
+		case <-done:
+			return err
+		case <-time.After(patience):
+			return errStuck
+		}
 	}
-	t.Cleanup(func() { end() })
+	t.Cleanup(func() {
+		if errors.Is(end(), errStuck) {
+			t.Error(errStuck)
+		}
+	})
 	select {
 	case <-ready:
 	case <-done:
-		require.NoError(t, err)
+		require.FailNow(t, "it has ended", "%v", err)
+	case <-time.After(patience):
+		require.FailNow(t, "it is not ready")
 	}
 	return n, ln.Addr().String(), end
 }
 
-// A talker is a client that does no more than it is told.
-type talker struct {
-	*websocket.Conn
-	t *testing.T
-}
-
-func dial(t *testing.T, host, room, name string, more ...string) *talker {
+// connect has somebody come to a room.
+func connect(t *testing.T, host, room, name string, more ...string) *websocket.Conn {
+	t.Helper()
 	query := url.Values{"room": {room}, "name": {name}}
 	for i := 0; i < len(more); i += 2 {
 		query.Set(more[i], more[i+1])
 	}
-	c, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+host+"/ws?"+query.Encode(), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+host+"/ws?"+query.Encode(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
-	return &talker{c, t}
+	return c
+}
+
+// A talker is a client that does no more than it is told, besides reading: it answers pings
+// however long a test takes, and is no slow consumer.
+//
+// An event waits until a test wants one of its type. So a test says in which order those of
+// one type come, and nothing about types: whether somebody's message is first confirmed or
+// first told to the room is not given.
+type talker struct {
+	*websocket.Conn
+	t *testing.T
+
+	state
+	events []event // that nobody has heard yet
+	people []string
+	left   []string
+	err    error // of reading; nothing comes after it
+}
+
+func dial(t *testing.T, host, room, name string, more ...string) *talker {
+	t.Helper()
+	p := &talker{Conn: connect(t, host, room, name, more...), t: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for p.read() {
+		}
+	}()
+	t.Cleanup(func() {
+		p.Close()
+		within(t, done, "reading does not end")
+	})
+	return p
+}
+
+// read takes in an event, and reports whether there may be another.
+func (p *talker) read() (more bool) {
+	var e event
+	err := p.ReadJSON(&e)
+	p.note(func() {
+		if err != nil {
+			p.err = err
+			return
+		}
+		switch e.Type {
+		case "welcome":
+			p.people = slices.Clone(e.People)
+		case "people":
+			p.people = e.comeAndGo(p.people)
+			p.left = append(p.left, e.Left...)
+		}
+		p.events = append(p.events, e)
+	})
+	return err == nil
+}
+
+func (p *talker) await(what string, so func() bool) {
+	p.t.Helper()
+	p.state.await(p.t, so, func() string {
+		return fmt.Sprintf("%s: people %v, not asked for %+v, error %v", what, p.people, p.events, p.err)
+	})
 }
 
 // join dials and returns the welcome too.
 func join(t *testing.T, host, room, name string, more ...string) (*talker, event) {
+	t.Helper()
 	p := dial(t, host, room, name, more...)
 	return p, p.hear("welcome")
 }
 
-// hear reads up to the next event of this type.
-func (p *talker) hear(eventType string) event {
+// hear returns the next event of this type.
+func (p *talker) hear(eventType string) (e event) {
 	p.t.Helper()
-	for {
-		var e event
-		require.NoError(p.t, p.ReadJSON(&e), eventType)
-		if e.Type == eventType {
-			return e
+	var err error
+	p.await("no "+eventType, func() bool {
+		i := slices.IndexFunc(p.events, func(e event) bool { return e.Type == eventType })
+		if i < 0 {
+			err = p.err
+			return err != nil
 		}
-	}
+		e = p.events[i]
+		p.events = slices.Delete(p.events, i, i+1)
+		return true
+	})
+	require.NoError(p.t, err, eventType)
+	return e
+}
+
+// sees waits until these and no others are there, as far as it was told.
+func (p *talker) sees(names ...string) {
+	p.t.Helper()
+	p.await(fmt.Sprintf("it does not see %v", names), func() bool { return slices.Equal(names, p.people) })
+}
+
+// wentAway returns the names of those who left, in this order.
+func (p *talker) wentAway() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.left)
 }
 
 func (p *talker) say(id, text string) {
@@ -104,21 +201,34 @@ func (p *talker) say(id, text string) {
 	require.NoError(p.t, p.WriteJSON(request{Type: "say", ID: id, Text: text}))
 }
 
-// closed reads up to the close frame.
+// leave takes leave, and waits for the answer.
+func (p *talker) leave() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	require.NoError(p.t, p.Shutdown(ctx, websocket.CloseNormalClosure, ""))
+}
+
+// closed waits for the close frame.
 func (p *talker) closed() *websocket.CloseError {
 	p.t.Helper()
-	for {
-		if _, _, err := p.ReadMessage(); err != nil {
-			var closed *websocket.CloseError
-			require.ErrorAs(p.t, err, &closed)
-			return closed
-		}
-	}
+	var err error
+	p.await("it is not closed", func() bool {
+		err = p.err
+		return err != nil
+	})
+	var closed *websocket.CloseError
+	require.ErrorAs(p.t, err, &closed)
+	return closed
 }
 
 // startNATS starts a nats-server that is no node, and returns its URL.
 func startNATS(t *testing.T, change func(*server.Options)) (*server.Server, string) {
-	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, JetStreamMaxMemory: 256 << 20, StoreDir: t.TempDir(), NoSigs: true}
+	opts := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true,
+		JetStream: true, JetStreamMaxMemory: 256 << 20, StoreDir: t.TempDir(),
+		TLSTimeout: patience.Seconds(), // in place of two
+	}
 	if change != nil {
 		change(opts)
 	}
@@ -126,8 +236,13 @@ func startNATS(t *testing.T, change func(*server.Options)) (*server.Server, stri
 	require.NoError(t, err)
 	s.Start()
 	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.Shutdown()
+			s.WaitForShutdown()
+		}()
+		within(t, ended, "nats-server does not end")
 	})
 	require.True(t, s.ReadyForConnections(patience))
 	return s, s.ClientURL()
@@ -136,15 +251,15 @@ func startNATS(t *testing.T, change func(*server.Options)) (*server.Server, stri
 func TestTwoNodesWithANATSServer(t *testing.T) {
 	_, nats := startNATS(t, nil)
 	_, hostA, endA := start(t, parsed(t, "-nats", nats, "-replicas", "1", "-name", "a"))
-	_, hostB, _ := start(t, parsed(t, "-nats", nats, "-replicas", "1", "-name", "b"))
+	b, hostB, _ := start(t, parsed(t, "-nats", nats, "-replicas", "1", "-name", "b"))
 
 	ann, welcome := join(t, hostA, "lobby", "Ann")
 	require.Equal(t, "a", welcome.Node)
 	require.Equal(t, []string{"Ann"}, welcome.People)
 	require.Empty(t, welcome.History)
 	bob, _ := join(t, hostB, "lobby", "Bob")
-	require.Equal(t, []string{"Bob"}, ann.hear("people").Joined)
-	bob.t.Log("Bob asked who is at other nodes")
+	ann.sees("Ann", "Bob")
+	bob.sees("Ann", "Bob") // his node has asked who is at others
 	elsewhere, _ := join(t, hostB, "attic", "Eve")
 
 	ann.say("1", "  hello ")
@@ -155,7 +270,9 @@ func TestTwoNodesWithANATSServer(t *testing.T) {
 	require.Equal(t, "2", bob.hear("sent").ID)
 	require.Equal(t, e, ann.hear("said"))
 	second := ann.hear("said")
+	require.Equal(t, "2", second.ID)
 	require.Greater(t, second.Seq, e.Seq)
+	require.Equal(t, second, bob.hear("said")) // now his node has it to tell others
 
 	// One that comes to another node gets what it has not heard, and only that.
 	cid, welcome := join(t, hostB, "lobby", "Cid", "stream", welcome.Stream, "after", strconv.FormatUint(e.Seq, 10))
@@ -163,29 +280,47 @@ func TestTwoNodesWithANATSServer(t *testing.T) {
 	require.False(t, welcome.Missing)
 	require.Len(t, welcome.History, 1)
 	require.Contains(t, string(welcome.History[0]), `"id":"2"`)
-	require.Equal(t, []string{"Cid"}, ann.hear("people").Joined)
+	ann.sees("Ann", "Bob", "Cid")
 
 	// A page that moves is not two, and does not go and come.
 	dan, _ := join(t, hostA, "lobby", "Dan", "page", "x")
-	require.Equal(t, []string{"Dan"}, cid.hear("people").Joined)
+	cid.sees("Ann", "Bob", "Cid", "Dan")
 	_, welcome = join(t, hostB, "lobby", "Dan", "page", "x")
 	require.Equal(t, []string{"Ann", "Bob", "Cid", "Dan"}, welcome.People)
 
-	require.NoError(t, ann.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
-	require.Equal(t, []string{"Ann"}, cid.hear("people").Left)
+	ann.leave()
+	cid.sees("Bob", "Cid", "Dan")
 	require.NoError(t, dan.Close())
 	require.NoError(t, endA())
 	cid.say("3", "alone")
 	require.Equal(t, "3", cid.hear("sent").ID)
+	lobby := roomOf(b, "lobby")
+	eventually(t, func() bool {
+		lobby.mu.Lock()
+		defer lobby.mu.Unlock()
+		return len(lobby.elsewhere) == 0
+	}, "node b does not hear that nobody is at node a")
+	require.NoError(t, cid.WriteJSON(request{Type: "probe"}))
+	cid.hear("here") // and what was told before
+	require.Equal(t, []string{"Ann"}, cid.wentAway())
 
 	require.NoError(t, elsewhere.WriteJSON(request{Type: "probe"}))
-	var next event
-	require.NoError(t, elsewhere.ReadJSON(&next))
-	require.Equal(t, "here", next.Type, "and nothing from the other room before it")
+	elsewhere.hear("here")
+	elsewhere.mu.Lock()
+	others := elsewhere.events
+	elsewhere.mu.Unlock()
+	require.Empty(t, others, "and nothing from the other room before it")
+}
+
+func roomOf(n *node, name string) *room {
+	n.rooms.mu.Lock()
+	defer n.rooms.mu.Unlock()
+	return n.rooms.byName[name]
 }
 
 // The history is where the messages are, and outlives the nodes.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		keep string
@@ -235,17 +370,23 @@ func TestHistory(t *testing.T) {
 func TestMessageThatIsSentAgainIsSaidOnce(t *testing.T) {
 	_, host, _ := start(t, parsed(t, "-history", "1"))
 	ann, _ := join(t, host, "lobby", "Ann")
-	for range 2 {
-		ann.say("1", "hello") // the history knows it
-		require.Equal(t, "1", ann.hear("sent").ID)
+	// What is confirmed is not yet in the history; what the room was told is.
+	say := func(id, text string) {
+		ann.say(id, text)
+		require.Equal(t, id, ann.hear("sent").ID)
 	}
-	ann.say("2", "and")
-	ann.say("1", "hello") // NATS knows it
-	require.Equal(t, "2", ann.hear("sent").ID)
+	say("1", "hello")
+	require.Equal(t, "1", ann.hear("said").ID)
+	say("1", "hello") // the history knows it
+	say("2", "and")
+	require.Equal(t, "2", ann.hear("said").ID)
+	say("1", "hello") // the history no longer does, but NATS
 	bob, _ := join(t, host, "lobby", "Bob")
 	bob.say("1", "the same ID of somebody else")
 	require.Equal(t, "the same ID of somebody else", bob.hear("said").Text)
-	require.NoError(t, ann.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
+	require.Equal(t, "1", bob.hear("sent").ID)
+	require.Equal(t, "the same ID of somebody else", ann.hear("said").Text, "and nothing before it")
+	ann.leave()
 
 	cid, welcome := join(t, host, "lobby", "Cid")
 	require.Len(t, welcome.History, 1)
@@ -254,12 +395,50 @@ func TestMessageThatIsSentAgainIsSaidOnce(t *testing.T) {
 	require.Equal(t, "there is nothing in it", cid.hear("refused").Text)
 }
 
+// A room is there when all is read that the stream's leader has.
+func TestLatestMessage(t *testing.T) {
+	n, host, _ := start(t, parsed(t))
+	latest := func(room string) uint64 {
+		seq, err := n.bus.latest(t.Context(), room)
+		require.NoError(t, err)
+		return seq
+	}
+	ann, welcome := join(t, host, "lobby", "Ann")
+	require.Zero(t, latest("lobby"))
+	for i, want := range []uint64{1, 2} {
+		ann.say(strconv.Itoa(i), "hello")
+		ann.hear("sent")
+		require.Equal(t, want, latest("lobby"))
+	}
+	require.Zero(t, latest("attic"))
+
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	caughtUp := make(chan string, 3)
+	var read sync.WaitGroup
+	defer func() {
+		cancel()
+		read.Wait()
+	}()
+	for _, room := range []string{"lobby", "attic"} {
+		read.Go(func() {
+			last := uint64(0)
+			_ = n.bus.read(ctx, room, welcome.Stream, 1, func(m *jetstream.MsgMetadata, _ []byte) { last = m.Sequence.Stream },
+				func() { caughtUp <- fmt.Sprintf("%s up to %d", room, last) })
+		})
+	}
+	require.ElementsMatch(t, []string{"lobby up to 2", "attic up to 0"}, []string{
+		within(t, caughtUp, "it does not catch up"), within(t, caughtUp, "it does not catch up")})
+}
+
 func TestStreamThatIsLost(t *testing.T) {
+	t.Parallel() // it waits until the node asks for the stream
 	n, host, _ := start(t, parsed(t))
 	ann, first := join(t, host, "lobby", "Ann")
 	ann.say("1", "hello")
 	ann.hear("sent")
-	require.NoError(t, n.bus.js.DeleteStream(t.Context(), "chat"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, n.bus.js.DeleteStream(ctx, "chat"))
 	require.Equal(t, websocket.CloseServiceRestart, ann.closed().Code)
 	ann, second := join(t, host, "lobby", "Ann", "stream", first.Stream, "after", "1")
 	require.NotEqual(t, first.Stream, second.Stream)
@@ -270,10 +449,11 @@ func TestStreamThatIsLost(t *testing.T) {
 
 // A node that has no stream for long sends its people away, and is not ready.
 func TestNodeThatIsCutOff(t *testing.T) {
+	t.Parallel() // it waits for NATS, which does not answer
 	nats, at := startNATS(t, nil)
 	n, host, _ := start(t, parsed(t, "-nats", at, "-replicas", "1"))
 	ann, _ := join(t, host, "lobby", "Ann")
-	require.Equal(t, http.StatusOK, get(t, host, "/readyz"))
+	requireStatus(t, http.StatusOK, host, "/readyz")
 	nats.Shutdown()
 	nats.WaitForShutdown()
 	ann.say("1", "hello")
@@ -281,16 +461,26 @@ func TestNodeThatIsCutOff(t *testing.T) {
 	n.mu.Lock()
 	n.reached = n.reached.Add(-cutOff) // as if it had been long ago
 	n.mu.Unlock()
-	require.Equal(t, http.StatusServiceUnavailable, get(t, host, "/readyz"))
+	requireStatus(t, http.StatusServiceUnavailable, host, "/readyz")
 	require.Equal(t, websocket.CloseTryAgainLater, ann.closed().Code)
 	require.Equal(t, websocket.CloseTryAgainLater, dial(t, host, "lobby", "Ann").closed().Code)
 }
 
-func get(t *testing.T, host, path string) int {
-	resp, err := http.Get("http://" + host + path)
+func get(t *testing.T, host, path string) (*http.Response, string) {
+	t.Helper()
+	client := http.Client{Timeout: patience}
+	resp, err := client.Get("http://" + host + path)
 	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	return resp.StatusCode
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp, string(body)
+}
+
+func requireStatus(t *testing.T, want int, host, path string) {
+	t.Helper()
+	resp, body := get(t, host, path)
+	require.Equal(t, want, resp.StatusCode, body)
 }
 
 // clusterError returns what is wrong with a cluster where there can be one.
@@ -319,7 +509,9 @@ func TestWhatNATSRefuses(t *testing.T) {
 				var ln net.Listener
 				ln, err = net.Listen("tcp", "127.0.0.1:0")
 				require.NoError(t, err)
-				err = n.serve(t.Context(), ln, func() {})
+				ctx, cancel := context.WithTimeout(t.Context(), patience) // no error, and it serves to the end
+				defer cancel()
+				err = n.serve(ctx, ln, func() {})
 			}
 			require.ErrorContains(t, err, tt.want)
 		})
@@ -335,7 +527,7 @@ func TestConfigurationFile(t *testing.T) {
 	write("listen: 127.0.0.1:-1")
 	_, err := newNode(t.Context(), parsed(t, "-config", file))
 	require.ErrorContains(t, err, "does not enable jetstream")
-	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q, max_memory_store: 256M }\nauthorization { user: u, password: p }", filepath.ToSlash(dir)))
+	write(fmt.Sprintf("listen: 127.0.0.1:-1\nserver_name: x\njetstream { store_dir: %q, max_memory_store: 256M }\nauthorization { user: u, password: p, timeout: 60 }", filepath.ToSlash(dir)))
 	_, host, _ := start(t, parsed(t, "-config", file, "-replicas", "1"))
 	ann, _ := join(t, host, "lobby", "Ann")
 	ann.say("1", "hello")
@@ -398,17 +590,18 @@ func TestNames(t *testing.T) {
 		{"not UTF-8", "lobby", "Ann\xff", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := dial(t, host, tt.room, tt.person)
 			if tt.want == "" {
-				require.Equal(t, websocket.ClosePolicyViolation, p.closed().Code)
+				require.Equal(t, websocket.ClosePolicyViolation, dial(t, host, tt.room, tt.person).closed().Code)
 				return
 			}
-			_, raw, err := p.ReadMessage()
+			c := connect(t, host, tt.room, tt.person)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			_, raw, err := c.ReadMessageContext(ctx, nil)
 			require.NoError(t, err)
 			require.NotContains(t, string(raw), "<")
-			var e event
-			require.NoError(t, json.Unmarshal(raw, &e))
-			require.Contains(t, e.People, tt.want)
+			p, welcome := join(t, host, tt.room, tt.person)
+			require.Contains(t, welcome.People, tt.want)
 			p.say(strconv.Itoa(i), "hello")
 			require.Equal(t, tt.want, p.hear("said").Name)
 		})
@@ -461,22 +654,21 @@ func TestRequests(t *testing.T) {
 }
 
 func TestSlowConsumerIsSentAwayAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	cfg := parsed(t, "-history", "4") // whose welcome fits in this queue:
 	cfg.queue = 64 << 10
 	_, host, _ := start(t, cfg)
 	quick, _ := join(t, host, "lobby", "quick")
-	_, _ = join(t, host, "lobby", "slow") // and reads nothing from here on
-	require.Equal(t, []string{"slow"}, quick.hear("people").Joined)
+	connect(t, host, "lobby", "slow") // and reads nothing
+	quick.sees("quick", "slow")
 
+	// What is on the way is bounded, but not small: the system has buffers too.
 	text := strings.Repeat("🐌", maxText)
-	for i, gone := 0, false; !gone; i++ {
+	gone := false
+	for i := 0; !gone; i++ {
 		quick.say(strconv.Itoa(i), text)
-		for said := false; !said && !gone; {
-			var e event
-			require.NoError(t, quick.ReadJSON(&e))
-			said = e.Type == "said" && e.ID == strconv.Itoa(i)
-			gone = e.Type == "people" && len(e.Left) > 0
-		}
+		require.Equal(t, strconv.Itoa(i), quick.hear("said").ID)
+		gone = len(quick.wentAway()) > 0
 	}
 	_, welcome := join(t, host, "lobby", "slow")
 	require.Len(t, welcome.History, 4)
@@ -485,15 +677,17 @@ func TestSlowConsumerIsSentAwayAndLosesNothing(t *testing.T) {
 func TestLimits(t *testing.T) {
 	n, host, _ := start(t, parsed(t))
 	join(t, host, "lobby", "Ann")
-	n.rooms.mu.Lock()
-	r := n.rooms.byName["lobby"]
-	n.rooms.mu.Unlock()
+	r := roomOf(n, "lobby")
 	r.mu.Lock()
+	alone := maps.Clone(r.people)
 	for len(r.people) < maxPeople {
 		r.people[new(websocket.Conn)] = person{"somebody", "x"}
 	}
 	r.mu.Unlock()
 	require.Equal(t, websocket.CloseTryAgainLater, dial(t, host, "lobby", "Bob").closed().Code)
+	r.mu.Lock()
+	r.people = alone
+	r.mu.Unlock()
 
 	// An empty room is closed when its place is needed; others stay.
 	n.rooms.mu.Lock()
@@ -503,12 +697,16 @@ func TestLimits(t *testing.T) {
 	n.rooms.mu.Unlock()
 	empty, _ := join(t, host, "empty", "Ann")
 	require.Equal(t, websocket.CloseTryAgainLater, dial(t, host, "more", "Ann").closed().Code)
-	require.NoError(t, empty.Shutdown(t.Context(), websocket.CloseNormalClosure, ""))
-	require.Eventually(t, func() bool {
+	empty.leave()
+	eventually(t, func() bool {
 		p := dial(t, host, "more", "Ann") // the node may not have noticed yet
-		var e event
-		return p.ReadJSON(&e) == nil
-	}, patience, 10*time.Millisecond)
+		welcome := false
+		p.await("neither welcome nor sent away", func() bool {
+			welcome = len(p.events) > 0
+			return welcome || p.err != nil
+		})
+		return welcome
+	}, "the place is not given away")
 	n.rooms.mu.Lock()
 	defer n.rooms.mu.Unlock()
 	require.Len(t, n.rooms.byName, maxRooms)
@@ -521,17 +719,16 @@ func TestLimits(t *testing.T) {
 }
 
 func TestPeopleOfASilentNodeAreForgotten(t *testing.T) {
+	t.Parallel() // it waits for what happens once a second
 	n, host, _ := start(t, parsed(t))
 	ann, _ := join(t, host, "lobby", "Ann")
-	n.rooms.mu.Lock()
-	r := n.rooms.byName["lobby"]
-	n.rooms.mu.Unlock()
+	r := roomOf(n, "lobby")
 	r.mu.Lock()
 	r.elsewhere["x"] = crowd{Node: "x", People: []person{{"Bob", "1"}, {"Bob", "2"}}, heard: time.Now()}
 	r.mu.Unlock()
 	require.Equal(t, []string{"Bob", "Bob"}, ann.hear("people").Joined)
 	r.mu.Lock()
-	r.elsewhere["x"] = crowd{Node: "x", People: []person{{"Bob", "1"}}, heard: time.Now().Add(-silent)}
+	r.elsewhere["x"] = crowd{Node: "x", People: []person{{"Bob", "1"}}, heard: time.Now().Add(-n.cfg.silent)}
 	r.mu.Unlock()
 	require.Equal(t, []string{"Bob", "Bob"}, ann.hear("people").Left)
 }
@@ -569,15 +766,32 @@ func TestPace(t *testing.T) {
 }
 
 func TestShutdownTellsEveryone(t *testing.T) {
-	_, host, end := start(t, parsed(t, "-unready", "300ms"))
+	_, host, end := start(t, parsed(t, "-unready", "1ms"))
+	ann, _ := join(t, host, "lobby", "Ann")
+	require.NoError(t, end())
+	require.Equal(t, websocket.CloseGoingAway, ann.closed().Code)
+	_, err := net.Dial("tcp", host)
+	require.Error(t, err, "still listening")
+}
+
+func TestNodeThatIsNotReadyServes(t *testing.T) {
+	n, host, end := start(t, parsed(t, "-unready", "1h"))
 	ann, _ := join(t, host, "lobby", "Ann")
 	ended := make(chan error, 1)
 	go func() { ended <- end() }()
-	require.Eventually(t, func() bool { return get(t, host, "/readyz") == http.StatusServiceUnavailable }, patience, time.Millisecond)
+	eventually(t, func() bool {
+		resp, _ := get(t, host, "/readyz")
+		return resp.StatusCode == http.StatusServiceUnavailable
+	}, "it is ready")
+	ann.say("1", "hello")
+	require.Equal(t, "1", ann.hear("said").ID)
+	join(t, host, "lobby", "Bob")
+	ann.sees("Ann", "Bob")
+
+	// There is nothing to wait for when it can't serve any more.
+	n.bus.fail(io.ErrUnexpectedEOF)
 	require.Equal(t, websocket.CloseGoingAway, ann.closed().Code)
-	require.NoError(t, <-ended)
-	_, err := net.Dial("tcp", host)
-	require.Error(t, err, "still listening")
+	require.ErrorIs(t, within(t, ended, "it does not end"), io.ErrUnexpectedEOF)
 }
 
 func TestOrigins(t *testing.T) {
@@ -594,6 +808,7 @@ func TestOrigins(t *testing.T) {
 		"https://a.example.attacker": http.StatusForbidden,
 	} {
 		c, resp, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+host+"/ws?room=lobby&name=Ann", http.Header{"Origin": {origin}})
+		require.NotNil(t, resp, "%v", err)
 		require.Equal(t, want, resp.StatusCode, origin)
 		if err == nil {
 			require.NoError(t, c.Close())
@@ -608,21 +823,17 @@ func TestPage(t *testing.T) {
 		"/chat.js":  "javascript", // systems differ in what stands before it
 		"/chat.css": "text/css",
 	} {
-		resp, err := http.Get("http://" + host + path)
-		require.NoError(t, err)
-		p, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
+		resp, p := get(t, host, path)
 		require.Equal(t, http.StatusOK, resp.StatusCode, path)
 		require.Contains(t, resp.Header.Get("Content-Type"), contentType, path)
 		require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src 'self'", path)
 		require.Contains(t, resp.Header.Get("Content-Security-Policy"), "connect-src 'self' wss://a.example ws://localhost:7777", path)
-		require.NotContains(t, string(p), "innerHTML", "names are text")
-		require.NotContains(t, string(p), "insertAdjacentHTML", "names are text")
+		require.NotContains(t, p, "innerHTML", "names are text")
+		require.NotContains(t, p, "insertAdjacentHTML", "names are text")
 		if path == "/" {
-			require.Contains(t, string(p), `<meta name="nodes" content="https://a.example http://localhost:7777">`)
+			require.Contains(t, p, `<meta name="nodes" content="https://a.example http://localhost:7777">`)
 		}
 	}
-	require.Equal(t, http.StatusNotFound, get(t, host, "/none"))
-	require.Equal(t, http.StatusNotFound, get(t, host, "/index.html/x"))
+	requireStatus(t, http.StatusNotFound, host, "/none")
+	requireStatus(t, http.StatusNotFound, host, "/index.html/x")
 }

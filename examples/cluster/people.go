@@ -16,7 +16,6 @@ import (
 
 const (
 	repeat = 2 * time.Second
-	silent = 7 * time.Second // three times not heard
 	gather = 20 * time.Millisecond
 )
 
@@ -95,7 +94,7 @@ func (r *room) tick() {
 		r.tellNodes(false)
 	}
 	for node, c := range r.elsewhere {
-		if time.Since(c.heard) >= silent {
+		if time.Since(c.heard) >= r.bus.cfg.silent {
 			delete(r.elsewhere, node)
 		}
 	}
