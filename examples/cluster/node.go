@@ -113,7 +113,12 @@ func (n *node) serve(ctx context.Context, ln net.Listener, ready func()) (err er
 	if err := n.all.Shutdown(ctx, websocket.CloseGoingAway, "this node is shutting down"); err != nil {
 		log.Printf("some clients did not answer the farewell: %v", err)
 	}
-	err = errors.Join(err, <-pages)
+	slow := <-pages
+	if errors.Is(slow, context.DeadlineExceeded) {
+		log.Print("some requests did not end in time, or some connections were opened and never used")
+		slow = srv.Close()
+	}
+	err = errors.Join(err, slow)
 	n.served.Wait()
 	return err
 }

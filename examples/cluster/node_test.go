@@ -774,6 +774,20 @@ func TestShutdownTellsEveryone(t *testing.T) {
 	require.Error(t, err, "still listening")
 }
 
+// A browser opens connections in advance.
+func TestConnectionThatIsNeverUsedHoldsNobodyUp(t *testing.T) {
+	t.Parallel() // it waits for the farewell
+	_, host, end := start(t, parsed(t))
+	c, err := net.Dial("tcp", host)
+	require.NoError(t, err)
+	defer c.Close()
+	join(t, host, "lobby", "Ann") // for the listener has accepted the other one before
+	require.NoError(t, end())
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
 func TestNodeThatIsNotReadyServes(t *testing.T) {
 	n, host, end := start(t, parsed(t, "-unready", "1h"))
 	ann, _ := join(t, host, "lobby", "Ann")
