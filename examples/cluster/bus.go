@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -35,6 +36,8 @@ const (
 
 	maxAge = 7 * 24 * time.Hour // of a message
 
+	maxConsumers = 100_000 // rooms times nodes
+
 	// greeting is how long NATS and we may take to make each other's acquaintance, TLS included.
 	// The default of two seconds is too short for a machine that has just been started, and
 	// does everything at once.
@@ -54,6 +57,16 @@ type bus struct {
 	temp     string        // a directory to remove
 	failed   chan error    // the embedded server, or the connection, is no more
 	closed   chan struct{} // the connection is
+	state    atomic.Pointer[streamState]
+}
+
+// streamState is the stream as its leader had it when it was asked last.
+type streamState struct {
+	asked       time.Time // just before
+	id          string    // which stream it is: one that was lost and made anew is another
+	leader      string    // the NATS server that leads it
+	first, last uint64    // places of the oldest message of all rooms, and of the latest there was
+	full        bool      // or nearly so: the oldest messages may make room
 }
 
 func newBus(ctx context.Context, cfg config) (*bus, error) {
@@ -254,7 +267,7 @@ func (b *bus) end() error {
 		b.embedded.WaitForShutdown()
 	}
 	if b.temp != "" {
-		err = os.RemoveAll(b.temp)
+		err = errors.Join(err, os.RemoveAll(b.temp))
 	}
 	return err
 }
@@ -264,24 +277,31 @@ func (b *bus) subject(kind, room string) string {
 	return b.cfg.prefix + "." + kind + "." + base64.RawURLEncoding.EncodeToString([]byte(room))
 }
 
-// stream makes the stream unless it is there, and returns which it is: one that was lost
-// and made anew is another. It asks the stream's leader, so an answer means that there
-// is one.
-func (b *bus) stream(ctx context.Context) (id string, leader string, err error) {
+// stream makes the stream unless it is there, and returns its state. It asks the stream's
+// leader, so an answer means that there is one.
+func (b *bus) stream(ctx context.Context) (*streamState, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
+	asked := time.Now()
 	s, err := b.js.Stream(ctx, b.cfg.prefix)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = b.configure(ctx)
 	}
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
 	info := s.CachedInfo()
-	if info.Cluster != nil {
-		leader = info.Cluster.Leader
+	now := &streamState{
+		asked: asked,
+		id:    strconv.FormatInt(info.Created.UnixNano(), 36),
+		first: info.State.FirstSeq,
+		last:  info.State.LastSeq,
+		full:  info.State.Bytes >= uint64(b.cfg.size)<<20/4*3,
 	}
-	return strconv.FormatInt(info.Created.UnixNano(), 36), leader, nil
+	if info.Cluster != nil {
+		now.leader = info.Cluster.Leader
+	}
+	return now, nil
 }
 
 // configure makes the stream, or has it as the flags want it.
@@ -292,12 +312,18 @@ func (b *bus) configure(ctx context.Context) (jetstream.Stream, error) {
 		Subjects:          []string{b.cfg.prefix + ".said.*"},
 		Storage:           b.cfg.storage,
 		Replicas:          b.cfg.replicas,
-		MaxMsgsPerSubject: int64(b.cfg.history),
+		MaxMsgsPerSubject: int64(b.cfg.kept()),
 		MaxAge:            maxAge,
 		MaxBytes:          int64(b.cfg.size) << 20, // the oldest messages make room
 		Duplicates:        window,
+		MaxConsumers:      maxConsumers, // without, a server allows a thousand, those of all nodes together
 	})
 }
+
+// kept is how many messages of a room the stream keeps. It drops the oldest for a new one whether
+// or not the nodes have read it, so these are more than the history: a node that is behind
+// by a burst finds all of it.
+func (c config) kept() int { return 2*c.history + 2000 }
 
 // permanent reports whether NATS will refuse the stream again and again.
 func permanent(err error) bool {
@@ -331,13 +357,23 @@ func (b *bus) publish(ctx context.Context, room string, m message) error {
 	return err
 }
 
-// latest returns the place of a room's latest message, and 0 if there is none. The answer is
-// that of the stream's leader, which GetLastMsgForSubject does not promise: it takes the
-// answer of any server where the stream allows that.
+// latest returns the place of a room's latest message, and 0 if there is none.
 func (b *bus) latest(ctx context.Context, room string) (uint64, error) {
+	return b.find(ctx, map[string]any{"last_by_subj": b.subject("said", room)})
+}
+
+// oldest returns the place of a room's oldest message from this place on, and 0 if there is none.
+func (b *bus) oldest(ctx context.Context, room string, from uint64) (uint64, error) {
+	return b.find(ctx, map[string]any{"next_by_subj": b.subject("said", room), "seq": from})
+}
+
+// find returns the place of a message. The answer is that of the stream's leader, which the
+// methods of jetstream do not promise: they take the answer of any server where the stream
+// allows that.
+func (b *bus) find(ctx context.Context, what map[string]any) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
-	ask, err := json.Marshal(map[string]string{"last_by_subj": b.subject("said", room)})
+	ask, err := json.Marshal(what)
 	if err != nil {
 		return 0, err
 	}
@@ -360,41 +396,92 @@ func (b *bus) latest(ctx context.Context, room string) (uint64, error) {
 	return got.Message.Seq, nil
 }
 
-// errGap is that of a consumer that has lost a message on the way.
-var errGap = errors.New("a message is missing")
+var (
+	// errGap is that of a consumer that has lost a message on the way.
+	errGap = errors.New("a message is missing")
 
-// read hands over the messages of a room, from the place `from` on, in order and with
-// none missing, until ctx ends or something goes wrong. Then it is for the caller to
-// read again from where it was. caughtUp is called when all that was there is read.
+	// errMissed is that of a reader that is so far behind that the stream may have dropped what
+	// comes next. To read on does not mend that.
+	errMissed = errors.New("the next messages may be gone")
+
+	// errHole is that of a reader that finds it out later: something may be missing between
+	// messages that it has handed over.
+	errHole = errors.New("messages may have gone before they were read")
+)
+
+// A reader reads a room, by one consumer after the other. It knows up to where nothing was missed.
+//
+// A consumer passes over what the stream has dropped, and says nothing. There are two ways to
+// be dropped. A room has too many messages: then all that are left are newer, and the
+// first of them that is read has as many behind it. Or the stream has too many, of all rooms:
+// then what is left begins after what was read, which is seen by the state of the
+// stream, once a second. A room where little is said is also there after a time, with nothing
+// missed; so when half the stream is newer, the consumer is asked whether it has seen that.
+type reader struct {
+	bus          *bus
+	room, stream string
+	handle       func(*jetstream.MsgMetadata, []byte)
+	caughtUp     func(first uint64) // when all is read that was there; the stream begins at first
+
+	last     uint64    // place of the latest message that was handled
+	complete uint64    // up to here, nothing was missed
+	next     uint64    // and up to here, if nothing was dropped from complete
+	until    time.Time // until this time
+	ready    bool      // caughtUp was called
+}
+
+// read hands over the messages of the room, from where it was, in order and with none missing,
+// until ctx ends or something goes wrong. Then it is for the caller to read again, or after
+// errMissed and errHole to begin anew.
 //
 // It is what jetstream.OrderedConsumer does too; but that waits ten seconds
-// for a leader that has died, and goes on at the same place in a stream that was made anew.
-func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle func(*jetstream.MsgMetadata, []byte), caughtUp func()) error {
-	if id, _, err := b.stream(ctx); err != nil {
+// for a leader that has died, goes on at the same place in a stream that was made anew, and
+// passes over what the stream has dropped.
+func (r *reader) read(ctx context.Context) error {
+	b := r.bus
+	begin, err := b.stream(ctx)
+	if err != nil {
 		return err
-	} else if id != stream {
+	}
+	if begin.id != r.stream {
 		return errors.New("the stream is another one")
 	}
 	// The consumer may be at a server that has just been started, which gets the messages from
 	// the leader itself and would say that there are none. So it is not asked.
-	latest, err := b.latest(ctx, room)
+	latest, err := b.latest(ctx, r.room)
 	if err != nil {
 		return err
+	}
+	if r.last > 0 && latest > r.last {
+		// Such a server does not have what was dropped before either, and would not tell how much
+		// that is. But then what was read last was dropped as well, and that not because it is old.
+		oldest, err := b.oldest(ctx, r.room, r.last)
+		if err != nil {
+			return err
+		}
+		old := begin.first > r.last && begin.first <= r.complete+1
+		if oldest != r.last && !old {
+			return errMissed
+		}
 	}
 	asking, cancel := context.WithTimeout(ctx, answer)
 	defer cancel()
 	consumer, err := b.js.CreateConsumer(asking, b.cfg.prefix, jetstream.ConsumerConfig{
-		FilterSubject:     b.subject("said", room),
+		FilterSubject:     b.subject("said", r.room),
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       from,
+		OptStartSeq:       r.last + 1,
 		AckPolicy:         jetstream.AckNonePolicy, // what is lost is read again from the stream
 		Replicas:          1,
 		MemoryStorage:     true,
-		InactiveThreshold: 30 * time.Second, // after which NATS removes it
+		InactiveThreshold: 30 * time.Second, // after which NATS removes it, should it not hear from us
 	})
 	if err != nil {
 		return err
 	}
+	// Nobody waits for the answer: there may be none.
+	defer func() {
+		_ = b.nc.PublishRequest("$JS.API.CONSUMER.DELETE."+b.cfg.prefix+"."+consumer.CachedInfo().Name, nats.NewInbox(), nil)
+	}()
 	messages, err := consumer.Messages(
 		jetstream.PullExpiry(10*time.Second),
 		jetstream.PullHeartbeat(time.Second), // and two seconds of silence are an error
@@ -404,23 +491,24 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 	}
 	defer messages.Stop()
 
-	last := from - 1
-	behind := last < latest
-	if !behind {
-		caughtUp()
-	}
-	for n := uint64(1); ; n++ {
-		m, err := next(ctx, messages, behind)
-		if behind && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			// What was to come may have become too old meanwhile.
-			if latest, err = b.latest(ctx, room); err != nil {
+	behind := true
+	for n := uint64(0); ; {
+		if behind && r.last >= latest {
+			behind = false
+			if err := r.isCaughtUp(ctx, begin); err != nil {
 				return err
 			}
-			if last >= latest {
-				behind = false
-				caughtUp()
+		}
+		m, err := next(ctx, messages)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			if behind {
+				// What was to come may have become too old meanwhile.
+				if latest, err = b.latest(ctx, r.room); err != nil {
+					return err
+				}
+			} else if err := r.check(ctx, consumer, n); err != nil {
+				return err
 			}
-			n--
 			continue
 		}
 		if err != nil {
@@ -430,24 +518,75 @@ func (b *bus) read(ctx context.Context, room, stream string, from uint64, handle
 		if err != nil {
 			return err
 		}
+		n++
 		if meta.Sequence.Consumer != n {
 			return errGap
 		}
-		handle(meta, m.Data())
-		last = meta.Sequence.Stream
-		if behind && last >= latest {
-			behind = false
-			caughtUp()
+		if !r.ready && meta.NumPending >= uint64(b.cfg.history) {
+			r.last = meta.Sequence.Stream // it is not of the last ones, and may be before a hole
+			continue
 		}
+		// All that the stream keeps would be sure; but the number is of a moment ago.
+		if r.ready && meta.NumPending >= uint64(b.cfg.kept()/4*3) {
+			return errMissed
+		}
+		if !behind {
+			if err := r.check(ctx, consumer, n-1); err != nil {
+				return err
+			}
+		}
+		r.handle(meta, m.Data())
+		r.last = meta.Sequence.Stream
 	}
 }
 
-// next waits for the next message, and if there should be one, not for long.
-func next(ctx context.Context, messages jetstream.MessagesContext, due bool) (jetstream.Msg, error) {
-	if due {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, answer)
-		defer cancel()
+// isCaughtUp is called when all is read that was there when reading began.
+func (r *reader) isCaughtUp(ctx context.Context, begin *streamState) error {
+	if r.ready {
+		return nil
 	}
+	// What has been dropped meanwhile may have been dropped in the midst of reading.
+	now, err := r.bus.stream(ctx)
+	if err != nil {
+		return err
+	}
+	r.complete = max(r.last, begin.last)
+	r.next, r.until = r.complete, time.Now()
+	r.ready = true
+	r.caughtUp(now.first)
+	return nil
+}
+
+// check finds out, when there is a new state of the stream, whether it has dropped messages that were
+// not read. The consumer has delivered n messages.
+func (r *reader) check(ctx context.Context, consumer jetstream.Consumer, n uint64) error {
+	s := r.bus.state.Load()
+	if s == nil || s.id != r.stream || !s.asked.After(r.until) {
+		return nil
+	}
+	if s.full && s.first > r.complete+1 {
+		return errHole
+	}
+	// Nothing after `complete` was dropped up to now, so what was read is all there was.
+	r.complete = r.next
+	r.next, r.until = max(r.complete, r.last), time.Now()
+	if r.next < (s.first+s.last)/2 {
+		asking, cancel := context.WithTimeout(ctx, answer)
+		defer cancel()
+		info, err := consumer.Info(asking)
+		if err != nil {
+			return err
+		}
+		if info.NumPending == 0 && info.Delivered.Consumer == n {
+			r.next, r.until = max(r.next, s.last), time.Now()
+		}
+	}
+	return nil
+}
+
+// next waits for the next message, but not for long.
+func next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, answer)
+	defer cancel()
 	return messages.Next(jetstream.NextContext(ctx))
 }

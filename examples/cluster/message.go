@@ -30,6 +30,8 @@ type request struct {
 type event struct {
 	Type string `json:"type"`
 
+	// missing: others may have been said between those that were told.
+
 	// said, sent, refused: the ID of the request. A message is sent when NATS has
 	// confirmed it, and said when the room is told; either may come first.
 	ID string `json:"id,omitempty"`

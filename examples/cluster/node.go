@@ -173,9 +173,9 @@ func (n *node) look(ctx context.Context, ready func()) error {
 		_, err = n.bus.configure(asking)
 		cancel()
 	}
-	stream, leader := "", ""
+	var now *streamState
 	if err == nil {
-		stream, leader, err = n.bus.stream(ctx)
+		now, err = n.bus.stream(ctx)
 	}
 	if errors.Is(err, nats.ErrNoResponders) {
 		err = fmt.Errorf("NATS has no JetStream at the moment: %w", err)
@@ -187,9 +187,10 @@ func (n *node) look(ctx context.Context, ready func()) error {
 		return err
 	}
 	n.mu.Lock()
-	another := !first && stream != n.stream
-	n.stream, n.leader, n.reached = stream, leader, time.Now()
+	another := !first && now.id != n.stream
+	n.stream, n.leader, n.reached = now.id, now.leader, time.Now()
 	n.mu.Unlock()
+	n.bus.state.Store(now)
 	if first {
 		ready()
 	}

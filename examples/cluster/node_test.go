@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -422,12 +423,184 @@ func TestLatestMessage(t *testing.T) {
 	for _, room := range []string{"lobby", "attic"} {
 		read.Go(func() {
 			last := uint64(0)
-			_ = n.bus.read(ctx, room, welcome.Stream, 1, func(m *jetstream.MsgMetadata, _ []byte) { last = m.Sequence.Stream },
-				func() { caughtUp <- fmt.Sprintf("%s up to %d", room, last) })
+			r := reader{
+				bus: n.bus, room: room, stream: welcome.Stream,
+				handle:   func(m *jetstream.MsgMetadata, _ []byte) { last = m.Sequence.Stream },
+				caughtUp: func(uint64) { caughtUp <- fmt.Sprintf("%s up to %d", room, last) },
+			}
+			_ = r.read(ctx)
 		})
 	}
 	require.ElementsMatch(t, []string{"lobby up to 2", "attic up to 0"}, []string{
 		within(t, caughtUp, "it does not catch up"), within(t, caughtUp, "it does not catch up")})
+}
+
+// tellStream has the stream keep messages that nobody here has said.
+func tellStream(t *testing.T, n *node, room, prefix string, count, size int) {
+	t.Helper()
+	for i := range count {
+		p, err := json.Marshal(message{ID: prefix + strconv.Itoa(i), Name: "Bob", Text: strings.Repeat("x", size)})
+		require.NoError(t, err)
+		_, err = n.bus.js.PublishAsync(n.bus.subject("said", room), p)
+		require.NoError(t, err)
+	}
+	within(t, n.bus.js.PublishAsyncComplete(), "the stream does not confirm")
+}
+
+// The stream drops what is too much whether or not the nodes have read it.
+func TestBurstIsHeard(t *testing.T) {
+	n, host, _ := start(t, parsed(t, "-history", "1"))
+	ann, _ := join(t, host, "lobby", "Ann")
+	tellStream(t, n, "lobby", "", 500, 1)
+	for i := range 500 {
+		require.Equal(t, strconv.Itoa(i), ann.hear("said").ID)
+	}
+}
+
+func TestNodeThatIsFarBehindSaysSo(t *testing.T) {
+	t.Parallel() // it waits for what happens once a second
+	for _, tt := range []struct {
+		name string
+		hole bool // that is found when what comes after it has been told
+		fill func(t *testing.T, n *node)
+	}{
+		// Some hundred have been delivered to the node when they were said.
+		{"the room has too many", false, func(t *testing.T, n *node) {
+			tellStream(t, n, "lobby", "", n.cfg.kept()+1000, 1)
+		}},
+		{"the stream has too many", true, func(t *testing.T, n *node) {
+			tellStream(t, n, "lobby", "", 1000, 1)
+			tellStream(t, n, "attic", "", 3, 500<<10)
+			tellStream(t, n, "lobby", "last", 1, 1)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n, host, _ := start(t, parsed(t, "-history", "10", "-size", "1"))
+			ann, _ := join(t, host, "lobby", "Ann")
+			ann.say("1", "hello")
+			last := ann.hear("said").Seq
+			r := roomOf(n, "lobby")
+			r.mu.Lock() // so it tells nobody anything
+			func() {
+				defer r.mu.Unlock()
+				tt.fill(t, n)
+			}()
+			require.Equal(t, websocket.CloseServiceRestart, ann.closed().Code)
+			holes, told := 0, false
+			for _, e := range ann.events {
+				switch e.Type {
+				case "said":
+					if e.Seq > last+1 {
+						holes++
+					}
+					last = e.Seq
+				case "missing":
+					told = true
+				}
+			}
+			require.Equal(t, tt.hole, told)
+			if !tt.hole {
+				require.Zero(t, holes)
+			}
+
+			_, welcome := join(t, host, "lobby", "Ann", "stream", r.stream, "after", strconv.FormatUint(last, 10))
+			if !tt.hole {
+				require.True(t, welcome.Missing)
+				require.Len(t, welcome.History, 10)
+			}
+			require.NotSame(t, r, roomOf(n, "lobby"))
+		})
+	}
+}
+
+// A reader that has lost its consumer does not know what the stream has dropped meanwhile.
+func TestReaderThatWasAway(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		more int // messages meanwhile
+		keep int // of them
+		want error
+	}{
+		{"nothing was said", 0, 0, nil},
+		{"all is there", 5, 0, nil},
+		{"some are gone", 5, 3, errMissed},
+		{"what was read is too old", 5, 5, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n, _, _ := start(t, parsed(t))
+			stream, err := n.bus.stream(t.Context())
+			require.NoError(t, err)
+			tellStream(t, n, "lobby", "", 1, 1)
+			var read []uint64
+			want := 1
+			handled := make(chan struct{})
+			r := reader{bus: n.bus, room: "lobby", stream: stream.id, caughtUp: func(uint64) { close(handled) },
+				handle: func(m *jetstream.MsgMetadata, _ []byte) {
+					if read = append(read, m.Sequence.Stream); len(read) == want && want > 1 {
+						close(handled)
+					}
+				}}
+			readAll := func() error {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				ended := make(chan error, 1)
+				go func() { ended <- r.read(ctx) }()
+				select {
+				case <-handled:
+					cancel()
+					<-ended
+					return nil
+				case err := <-ended:
+					return err
+				}
+			}
+			require.NoError(t, readAll())
+			tellStream(t, n, "lobby", "more", tt.more, 1)
+			if tt.keep > 0 {
+				s, err := n.bus.js.Stream(t.Context(), "chat")
+				require.NoError(t, err)
+				require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSubject(n.bus.subject("said", "lobby")), jetstream.WithPurgeKeep(uint64(tt.keep))))
+			}
+			if want += tt.more; tt.more > 0 {
+				handled = make(chan struct{})
+			}
+			err = readAll()
+			require.ErrorIs(t, err, tt.want)
+			if tt.want == nil {
+				require.Len(t, read, want)
+			} else {
+				require.Len(t, read, 1, "it goes on as if nothing was missing")
+			}
+		})
+	}
+}
+
+// A room that is closed leaves nothing behind that counts at the server.
+func TestClosedRoomHasNoConsumer(t *testing.T) {
+	n, host, _ := start(t, parsed(t))
+	requests, err := nats.Connect("", nats.InProcessServer(n.bus.embedded))
+	require.NoError(t, err)
+	defer requests.Close()
+	deleted := make(chan *nats.Msg, 1)
+	_, err = requests.ChanSubscribe("$JS.API.CONSUMER.DELETE.chat.*", deleted)
+	require.NoError(t, err)
+	require.NoError(t, requests.Flush())
+	ann, _ := join(t, host, "lobby", "Ann")
+	ann.leave()
+	eventually(t, func() bool {
+		n.rooms.mu.Lock()
+		defer n.rooms.mu.Unlock()
+		return n.rooms.closeEmpty(1, 0) == 1
+	}, "the room is not empty")
+	within(t, deleted, "the consumer is left to the server")
+	s, err := n.bus.js.Stream(t.Context(), "chat")
+	require.NoError(t, err)
+	require.Equal(t, maxConsumers, s.CachedInfo().Config.MaxConsumers)
+	eventually(t, func() bool {
+		info, err := s.Info(t.Context())
+		require.NoError(t, err)
+		return info.State.Consumers == 0
+	}, "the server has another consumer")
 }
 
 func TestStreamThatIsLost(t *testing.T) {
@@ -697,7 +870,20 @@ func TestLimits(t *testing.T) {
 	n.rooms.mu.Unlock()
 	empty, _ := join(t, host, "empty", "Ann")
 	require.Equal(t, websocket.CloseTryAgainLater, dial(t, host, "more", "Ann").closed().Code)
+	coming := roomOf(n, "empty")
+	n.rooms.mu.Lock()
+	coming.waiting++ // somebody is about to come in
+	n.rooms.mu.Unlock()
 	empty.leave()
+	eventually(t, func() bool {
+		coming.mu.Lock()
+		defer coming.mu.Unlock()
+		return len(coming.people) == 0
+	}, "the room is not empty")
+	require.Equal(t, websocket.CloseTryAgainLater, dial(t, host, "more", "Ann").closed().Code)
+	n.rooms.mu.Lock()
+	coming.waiting--
+	n.rooms.mu.Unlock()
 	eventually(t, func() bool {
 		p := dial(t, host, "more", "Ann") // the node may not have noticed yet
 		welcome := false

@@ -43,6 +43,7 @@ type room struct {
 	stop      context.CancelFunc
 	following sync.WaitGroup
 	heard     *nats.Subscription // to what other nodes say of people
+	waiting   int                // so many are about to join; guarded by the mutex of rooms
 
 	mu      sync.Mutex
 	closed  bool
@@ -50,7 +51,6 @@ type room struct {
 	left    time.Time // when the last of them left, or it was opened
 	history []said    // the oldest first
 	size    int       // bytes of history
-	last    uint64    // place in the stream of the latest message
 
 	elsewhere map[string]crowd // by node
 	shown     []string         // who is here, as all at this node were told; sorted
@@ -107,10 +107,15 @@ func (r *room) close() {
 // follow reads what is said, and after an error goes on where it was.
 func (r *room) follow() {
 	ctx := r.open
-	caughtUp := sync.OnceFunc(func() { close(r.loaded) })
+	reader := reader{bus: r.bus, room: r.name, stream: r.stream, handle: r.deliver, caughtUp: r.caughtUp}
 	for {
-		err := r.bus.read(ctx, r.name, r.stream, r.last+1, r.deliver, caughtUp)
+		err := reader.read(ctx)
 		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, errMissed) || errors.Is(err, errHole) {
+			log.Printf("room %q is closed: %v", r.name, err)
+			r.giveUp(errors.Is(err, errHole))
 			return
 		}
 		log.Printf("room %q is read again: %v", r.name, err)
@@ -119,6 +124,34 @@ func (r *room) follow() {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// caughtUp is called when the history has been read. What was before the first message that
+// there still is may have had others after it that nobody has read.
+func (r *room) caughtUp(first uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.history) > 0 && r.history[0].seq < first {
+		r.forgetOldest()
+	}
+	close(r.loaded)
+}
+
+// giveUp sends everybody away, since the history is no longer without a gap. They come
+// back to a room that is read anew, whose welcome tells them what they lack, or that
+// something is missing. If they have heard what comes after a hole it could not know,
+// and they are told now.
+func (r *room) giveUp(hole bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.stop()
+	if hole {
+		r.tellAll(event{Type: "missing"}.encode())
+	}
+	for c := range r.people {
+		go func() { _ = c.Shutdown(context.Background(), errRoomClosed.Code, "this node could not keep up") }() // who is gone needs no farewell
 	}
 }
 
@@ -133,8 +166,7 @@ func (r *room) deliver(meta *jetstream.MsgMetadata, data []byte) {
 	e := event{Type: "said", Seq: meta.Sequence.Stream, ID: m.ID, Name: m.Name, Text: m.Text, Time: &at}.encode()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last = meta.Sequence.Stream
-	r.remember(said{r.last, m.Name, m.ID, e})
+	r.remember(said{meta.Sequence.Stream, m.Name, m.ID, e})
 	r.tellAll(e)
 }
 
@@ -143,10 +175,14 @@ func (r *room) remember(s said) {
 	r.history = append(r.history, s)
 	r.size += len(s.event)
 	for len(r.history) > r.bus.cfg.history || r.size > maxHistoryBytes {
-		r.size -= len(r.history[0].event)
-		r.history[0] = said{} // which the array beneath would keep
-		r.history = r.history[1:]
+		r.forgetOldest()
 	}
+}
+
+func (r *room) forgetOldest() {
+	r.size -= len(r.history[0].event)
+	r.history[0] = said{} // which the array beneath would keep
+	r.history = r.history[1:]
 }
 
 // wait returns when the history is there.
@@ -248,6 +284,11 @@ type rooms struct {
 func (rs *rooms) join(c *websocket.Conn, name string, p person, node, stream, known string, after uint64) (*room, error) {
 	rs.mu.Lock()
 	r := rs.byName[name]
+	if r != nil && r.open.Err() != nil { // it has given up
+		delete(rs.byName, name)
+		r.close()
+		r = nil
+	}
 	if r == nil {
 		if err := rs.makePlace(); err != nil {
 			rs.mu.Unlock()
@@ -261,7 +302,13 @@ func (rs *rooms) join(c *websocket.Conn, name string, p person, node, stream, kn
 		}
 		rs.byName[name] = r
 	}
+	r.waiting++
 	rs.mu.Unlock()
+	defer func() {
+		rs.mu.Lock()
+		defer rs.mu.Unlock()
+		r.waiting--
+	}()
 	if err := r.wait(c.Context()); err != nil {
 		return nil, err
 	}
@@ -279,14 +326,15 @@ func (rs *rooms) makePlace() error {
 	return &websocket.CloseError{Code: websocket.CloseTryAgainLater, Text: "there are too many rooms"}
 }
 
-// closeEmpty closes up to n rooms that nobody has been in for so long, and returns how many.
+// closeEmpty closes up to n rooms that nobody has been in for so long, or is about to enter, and
+// returns how many.
 func (rs *rooms) closeEmpty(n int, since time.Duration) (closed int) {
 	for name, r := range rs.byName {
 		if closed == n {
 			break
 		}
 		r.mu.Lock()
-		r.closed = r.closed || len(r.people) == 0 && time.Since(r.left) >= since
+		r.closed = r.closed || len(r.people) == 0 && r.waiting == 0 && time.Since(r.left) >= since
 		empty := r.closed
 		r.mu.Unlock()
 		if empty {

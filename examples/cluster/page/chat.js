@@ -153,6 +153,9 @@ function receive(event) {
     pump();
     break;
   }
+  case "missing":
+    note("some messages may be missing here");
+    break;
   case "waiting":
     state("wait", `${here}, messages wait: ${event.text}`);
     break;
