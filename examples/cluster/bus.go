@@ -168,11 +168,25 @@ func (b *bus) embed(ctx context.Context) error {
 			if opts.Cluster.Port, err = strconv.Atoi(port); err != nil {
 				return fmt.Errorf("-cluster: %w", err)
 			}
+			opts.Cluster.AuthTimeout = greeting.Seconds()
+			if b.cfg.secret != "" {
+				p, err := os.ReadFile(b.cfg.secret)
+				if err != nil {
+					return fmt.Errorf("-secret: %w", err)
+				}
+				opts.Cluster.Username, opts.Cluster.Password = "route", strings.TrimSpace(string(p))
+				if opts.Cluster.Password == "" {
+					return fmt.Errorf("-secret: %s is empty", b.cfg.secret)
+				}
+			}
 		}
 		for _, route := range b.cfg.routes {
 			u, err := url.Parse(route)
 			if err != nil || u.Host == "" {
 				return fmt.Errorf("-routes are as nats://host:port, not %q", route)
+			}
+			if opts.Cluster.Password != "" {
+				u.User = url.UserPassword(opts.Cluster.Username, opts.Cluster.Password)
 			}
 			opts.Routes = append(opts.Routes, u)
 		}

@@ -235,7 +235,9 @@ func startCluster(t *testing.T, n int, args ...string) *cluster {
 	cfg, err := parseFlags(append([]string{"-nodes", strconv.Itoa(n), "-addr", "127.0.0.1:0"}, args...), io.Discard)
 	require.NoError(t, err)
 	cl := &cluster{t: t, nodes: make([]*process, n)}
-	cl.args, err = plan(cfg, t.TempDir())
+	dir := t.TempDir()
+	require.NoError(t, makeSecret(dir))
+	cl.args, err = plan(cfg, dir)
 	require.NoError(t, err)
 	for i, args := range cl.args {
 		node, err := parseFlags(args, io.Discard)

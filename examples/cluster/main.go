@@ -98,6 +98,7 @@ type config struct {
 	dir        string
 	cluster    string // where it listens for the others'
 	routes     []string
+	secret     string // file with what servers have to know
 	configFile string
 
 	// A NATS cluster in its place.
@@ -132,10 +133,11 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	f.IntVar(&cfg.replicas, "replicas", 0, "servers that keep each message; 0 is 3, or as many as there are")
 	storage := f.String("storage", "memory", "what NATS keeps messages in: memory or file")
 
-	f.StringVar(&cfg.dir, "dir", "", "`directory` of the embedded nats-server; none is a temporary one, which is removed in the end")
+	f.StringVar(&cfg.dir, "dir", "", "`directory` of the embedded nats-server, needed for -storage file; none is a temporary one, which is removed in the end")
 	f.StringVar(&cfg.cluster, "cluster", "", "the embedded nats-server is one of a cluster, and listens to the others on this `address`")
 	list(f, &cfg.routes, "routes", "`URLs`, as nats://host:port, of the -cluster addresses of all")
-	f.StringVar(&cfg.configFile, "config", "", "configuration `file` of the embedded nats-server, in the place of -dir, -cluster and -routes")
+	f.StringVar(&cfg.secret, "secret", "", "`file` with a secret, the same for all: who does not know it is not let into the -cluster")
+	f.StringVar(&cfg.configFile, "config", "", "configuration `file` of the embedded nats-server, in the place of -dir, -cluster, -routes and -secret")
 
 	list(f, &cfg.nats, "nats", "`URLs` of a NATS cluster to use instead of an embedded server")
 	f.StringVar(&cfg.creds, "creds", "", "with -nats or -config: `file` with credentials")
@@ -148,6 +150,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 
 	set := make(map[string]bool)
 	f.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	embedded := len(cfg.nats) == 0 && cfg.configFile == ""
 	only := func(when bool, why string, flags ...string) error {
 		for _, name := range flags {
 			if set[name] && !when {
@@ -157,11 +160,11 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 		return nil
 	}
 	if err := errors.Join(
-		only(len(cfg.nats) == 0, "for an embedded nats-server, and -nats is to have none", "dir", "cluster", "routes", "config", "nodes"),
+		only(len(cfg.nats) == 0, "for an embedded nats-server, and -nats is to have none", "dir", "cluster", "routes", "secret", "config", "nodes"),
 		only(len(cfg.nats) > 0 || cfg.configFile != "", "of use with -nats or -config only", "creds"),
 		only(len(cfg.nats) > 0, "of use with -nats only", "ca", "cert", "key"),
-		only(cfg.configFile == "", "what the file of -config says", "dir", "cluster", "routes"),
-		only(cfg.nodes == 1, "for one node; -nodes gives each its own", "name", "cluster", "routes", "config", "peers", "until-eof"),
+		only(cfg.configFile == "", "what the file of -config says", "dir", "cluster", "routes", "secret"),
+		only(cfg.nodes == 1, "for one node; -nodes gives each its own", "name", "cluster", "routes", "secret", "config", "peers", "until-eof"),
 		only(cfg.nodes > 1, "of use with -nodes only", "restart"),
 	); err != nil {
 		return cfg, err
@@ -181,6 +184,10 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 		return cfg, errors.New("-cluster and -routes want each other")
 	case cfg.cluster != "" && cfg.name == "":
 		return cfg, errors.New("with -cluster each node needs a -name of its own")
+	case cfg.secret != "" && cfg.cluster == "":
+		return cfg, errors.New("-secret is of use with -cluster only")
+	case *storage == "file" && embedded && cfg.dir == "":
+		return cfg, errors.New("-storage file needs -dir, for a directory that is still there after a restart")
 	case (cfg.cert == "") != (cfg.key == ""):
 		return cfg, errors.New("-cert and -key want each other")
 	case !names.MatchString(cfg.prefix):
@@ -209,7 +216,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 			cfg.replicas = min(3, cfg.nodes)
 		} else if cfg.cluster != "" {
 			cfg.replicas = min(3, len(cfg.routes))
-		} else if len(cfg.nats) == 0 && cfg.configFile == "" {
+		} else if embedded {
 			cfg.replicas = 1
 		}
 	}

@@ -255,6 +255,12 @@ func TestFlags(t *testing.T) {
 		{"real cluster", "-nats nats://a,nats://b -creds x -ca y -cert z -key z", ""},
 		{"on three machines", "-name a -cluster :6222 -routes nats://a:6222,nats://b:6222 -peers http://a,https://b:1/", ""},
 		{"configuration file", "-config x -creds y", ""},
+		{"configuration file that says where", "-config x -storage file", ""},
+		{"files of a NATS cluster", "-nats x -storage file", ""},
+		{"files that are removed", "-storage file", "-storage file needs -dir"},
+		{"files of several that are removed", "-nodes 3 -storage file", "-storage file needs -dir"},
+		{"secret", "-name a -cluster :1 -routes x -secret y", ""},
+		{"secret that nobody is asked for", "-secret y", "-secret is of use with -cluster"},
 		{"unknown", "-nod 3", "not defined"},
 		{"argument", "3", `no argument "3"`},
 		{"too many nodes", "-nodes 10", "-nodes is from 1 to 9"},
@@ -335,7 +341,7 @@ func TestAddresses(t *testing.T) {
 
 // What the parent passes on, a node must understand, and as it was meant.
 func TestPlan(t *testing.T) {
-	cfg, err := parseFlags(strings.Fields("-nodes 3 -addr :9000 -history 7 -size 9 -storage file -pause 1s -unready 2s -prefix p -replicas 2"), io.Discard)
+	cfg, err := parseFlags(strings.Fields("-nodes 3 -addr :9000 -history 7 -size 9 -storage file -dir dir -pause 1s -unready 2s -prefix p -replicas 2"), io.Discard)
 	require.NoError(t, err)
 	nodes, err := plan(cfg, "dir")
 	require.NoError(t, err)
@@ -350,7 +356,7 @@ func TestPlan(t *testing.T) {
 		want.nodes, want.restart, want.untilEOF = 1, 10*time.Second, true
 		want.name, want.addr, want.dir = name, fmt.Sprintf(":%d", 9000+i), filepath.Join("dir", name)
 		want.peers = []string{"http://localhost:9000", "http://localhost:9001", "http://localhost:9002"}
-		want.cluster, want.routes = got.cluster, got.routes
+		want.cluster, want.routes, want.secret = got.cluster, got.routes, filepath.Join("dir", "secret")
 		require.Equal(t, want, got)
 		require.Equal(t, jetstream.FileStorage, got.storage)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/big"
 	"net"
@@ -20,6 +22,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -673,6 +676,7 @@ func TestWhatNATSRefuses(t *testing.T) {
 		{"no such CA", "-nats " + one + " -ca /none/ca.pem", "ca.pem"},
 		{"no such configuration", "-config /none/nats.conf", "nats.conf"},
 		{"address of nobody", "-name a -cluster 127.0.0.1 -routes nats://127.0.0.1:1", clusterError("-cluster: ")},
+		{"no such secret", "-name a -cluster 127.0.0.1:0 -routes nats://127.0.0.1:1 -secret /none/secret", clusterError("-secret: ")},
 		{"route to nowhere", "-name a -cluster 127.0.0.1:0 -routes 127.0.0.1", clusterError("-routes are as")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -689,6 +693,56 @@ func TestWhatNATSRefuses(t *testing.T) {
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
+}
+
+// Whoever does not know the secret is not let into the cluster.
+func TestSecret(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("nats-server forms no cluster on 32-bit machines: run this with a GOARCH of 64 bits, such as amd64")
+	}
+	dir := t.TempDir()
+	require.NoError(t, makeSecret(dir))
+	first, err := os.ReadFile(secretFile(dir))
+	require.NoError(t, err)
+	require.NoError(t, makeSecret(dir))
+	secret, err := os.ReadFile(secretFile(dir))
+	require.NoError(t, err)
+	require.NotEqual(t, first, secret)
+	info, err := os.Stat(secretFile(dir))
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" { // where a file has no such bits
+		require.Equal(t, fs.FileMode(0o600), info.Mode())
+	}
+
+	free, err := addresses("127.0.0.1:0", 1)
+	require.NoError(t, err)
+	b, err := newBus(t.Context(), parsed(t, "-name", "a", "-cluster", free[0], "-routes", "nats://"+free[0], "-secret", secretFile(dir), "-dir", dir))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.end()) }()
+
+	// As a server greets another.
+	greet := func(user, password string) string {
+		c, err := net.Dial("tcp", free[0])
+		require.NoError(t, err)
+		defer c.Close()
+		require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
+		r := bufio.NewReader(c)
+		line, err := r.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, `"auth_required":true`)
+		_, err = fmt.Fprintf(c, "CONNECT {\"user\":%q,\"pass\":%q,\"name\":\"x\",\"cluster\":\"chat\"}\r\nPING\r\n", user, password)
+		require.NoError(t, err)
+		for {
+			line, err := r.ReadString('\n')
+			require.NoError(t, err)
+			if verb := strings.Fields(line)[0]; verb == "-ERR" || verb == "PONG" {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	require.Contains(t, greet("", ""), "Authorization Violation")
+	require.Contains(t, greet("route", "guess"), "Authorization Violation")
+	require.Equal(t, "PONG", greet("route", strings.TrimSpace(string(secret))))
 }
 
 func TestConfigurationFile(t *testing.T) {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -32,6 +34,9 @@ func runNodes(ctx context.Context, cfg config, stdout, stderr io.Writer) (err er
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
+	if err := makeSecret(dir); err != nil {
+		return err
+	}
 	nodes, err := plan(cfg, dir)
 	if err != nil {
 		return err
@@ -50,6 +55,22 @@ func runNodes(ctx context.Context, cfg config, stdout, stderr io.Writer) (err er
 	running.Wait()
 	return errors.Join(errs...)
 }
+
+// makeSecret makes what the nats-servers know each other by. The other users of this machine can
+// connect to them as well, and would be part of the cluster. They can see the arguments of a
+// process, and not this file.
+func makeSecret(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file := secretFile(dir)
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // it may be readable for others
+	}
+	return os.WriteFile(file, []byte(rand.Text()+"\n"), 0o600)
+}
+
+func secretFile(dir string) string { return filepath.Join(dir, "secret") }
 
 // plan returns the arguments of each node.
 func plan(cfg config, dir string) ([][]string, error) {
@@ -80,6 +101,7 @@ func plan(cfg config, dir string) ([][]string, error) {
 			"-dir", filepath.Join(dir, name),
 			"-cluster", routes[i],
 			"-routes", strings.Join(urls, ","),
+			"-secret", secretFile(dir),
 			"-prefix", cfg.prefix,
 			"-history", strconv.Itoa(cfg.history),
 			"-size", strconv.Itoa(cfg.size),
