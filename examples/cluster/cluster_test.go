@@ -144,6 +144,9 @@ func (p *page) hear(said event) {
 
 // comeAndGo returns the names of those who are there after e.
 func (e event) comeAndGo(people []string) []string {
+	if e.People != nil {
+		return slices.Clone(e.People)
+	}
 	for _, name := range e.Left {
 		if i := slices.Index(people, name); i >= 0 {
 			people = slices.Delete(people, i, i+1)

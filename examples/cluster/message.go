@@ -10,9 +10,11 @@ import (
 	"github.com/duplexkit/websocket"
 )
 
-// What people may send: enough for a talk, and little enough that a room's history and
-// its list of people fit in a connection's queue.
+// What people may send: enough for a talk, and little enough that a welcome fits in a
+// connection's queue. It is as large as a room's history, maxHistoryBytes, and maxNames
+// names, which may take 196 bytes each in JSON.
 const (
+	maxNames  = 500      // in an event; how many there are beyond that is told as a number
 	maxText   = 2000     // characters of a message
 	maxName   = 32       // characters of the name of a person or a room
 	maxID     = 64       // bytes
@@ -45,13 +47,16 @@ type event struct {
 	// said: the message; refused, waiting: why.
 	Text string `json:"text,omitempty"`
 
-	// people: who has come and gone, at any node.
+	// people: who has come and gone, at any node; or, if these are too many, people.
 	Joined []string `json:"joined,omitempty"`
 	Left   []string `json:"left,omitempty"`
 
+	// welcome, people: how many are there now.
+	Count int `json:"count,omitempty"`
+
 	// welcome: the node; the stream, for places in another are not comparable; "said"
 	// events after the one that was asked for, the oldest first; whether there may have been
-	// others between, which are no longer kept; and all who are there.
+	// others between, which are no longer kept; and who is there, the first maxNames of them.
 	Node    string            `json:"node,omitempty"`
 	Stream  string            `json:"stream,omitempty"`
 	History []json.RawMessage `json:"history,omitempty"`

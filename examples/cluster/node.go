@@ -312,7 +312,11 @@ func originsOf(peer string) []string {
 // page is not told the status of a refused handshake.
 func (n *node) chat(c *websocket.Conn, r *http.Request) error {
 	err := n.talk(c, r)
-	log.Printf("%v left: %v", c.RemoteAddr(), err)
+	why := "without an error"
+	if err != nil {
+		why = strconv.Quote(err.Error()) // for the reason in it is theirs, and may have lines
+	}
+	log.Printf("%v left: %s", c.RemoteAddr(), why)
 	return err
 }
 

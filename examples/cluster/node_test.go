@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"maps"
 	"math/big"
 	"net"
@@ -972,6 +973,83 @@ func TestPeopleOfASilentNodeAreForgotten(t *testing.T) {
 	r.mu.Unlock()
 	require.Equal(t, []string{"Bob", "Bob"}, ann.hear("people").Left)
 }
+
+// However many there are, their names leave room for the history in the queue of one who joins.
+func TestManyPeople(t *testing.T) {
+	t.Parallel()
+	n, host, _ := start(t, parsed(t))
+	ann, _ := join(t, host, "lobby", "Ann")
+	for i := range 12 { // more than there may be bytes of history
+		ann.say(strconv.Itoa(i), strings.Repeat("<", maxText))
+		ann.hear("said")
+	}
+	r := roomOf(n, "lobby")
+	crowds := func(people int) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for node := range 3 {
+			c := crowd{Node: strconv.Itoa(node), heard: time.Now()}
+			for i := range people {
+				c.People = append(c.People, person{strings.Repeat("<", maxName-4) + strconv.Itoa(1000+i), fmt.Sprintf("%d-%d", node, i)})
+			}
+			r.elsewhere[c.Node] = c
+		}
+		r.refresh()
+	}
+	crowds(maxPeople)
+	e := ann.hear("people")
+	require.Equal(t, 3*maxPeople+1, e.Count)
+	require.Len(t, e.People, maxNames)
+	bob, welcome := join(t, host, "lobby", "Bob")
+	require.Equal(t, 3*maxPeople+2, welcome.Count)
+	require.Len(t, welcome.People, maxNames)
+	require.NotEmpty(t, welcome.History)
+	e = ann.hear("people")
+	require.Equal(t, []string{"Bob"}, e.Joined)
+	require.Equal(t, 3*maxPeople+2, e.Count)
+	crowds(maxPeople - 1)
+	e = bob.hear("people")
+	require.Len(t, e.Left, 3)
+	require.Equal(t, 3*maxPeople-1, e.Count)
+}
+
+// A welcome that is as large as may be fits in the queue.
+func TestLargestWelcome(t *testing.T) {
+	e := event{Type: "welcome", Count: 1 << 30, People: make([]string, maxNames), History: make([]json.RawMessage, maxHistoryBytes/8)}
+	for i := range e.People {
+		e.People[i] = strings.Repeat("<", maxName)
+	}
+	for i := range e.History {
+		e.History[i] = json.RawMessage(`"12345"`)
+	}
+	require.Less(t, len(e.encode()), parsed(t).queue*3/4)
+}
+
+// Nobody writes lines into the log by the reason of a close frame.
+func TestLogIsNotForged(t *testing.T) {
+	var mu sync.Mutex
+	var lines strings.Builder
+	log.SetOutput(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return lines.Write(p)
+	}))
+	defer log.SetOutput(os.Stderr)
+	_, host, end := start(t, parsed(t))
+	ann, _ := join(t, host, "lobby", "Ann")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, ann.Shutdown(ctx, 3000, "bye\n10.0.0.1:1 joins \x1b[31m"))
+	require.NoError(t, end())
+	mu.Lock()
+	defer mu.Unlock()
+	require.Contains(t, lines.String(), `bye\n10.0.0.1:1 joins \x1b[31m`)
+	require.NotContains(t, lines.String(), "\n10.0.0.1")
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestWithout(t *testing.T) {
 	for _, tt := range []struct{ a, b, want string }{

@@ -118,11 +118,21 @@ func (r *room) refresh() {
 	}
 	slices.Sort(now)
 	joined, left := without(now, r.shown), without(r.shown, now)
-	if len(joined)+len(left) > 0 {
-		r.shown = now
-		r.tellAll(event{Type: "people", Joined: joined, Left: left}.encode())
+	if len(joined)+len(left) == 0 {
+		return
 	}
+	r.shown = now
+	e := event{Type: "people", Count: len(now)}
+	if len(joined)+len(left) <= maxNames {
+		e.Joined, e.Left = joined, left
+	} else {
+		e.People = some(now)
+	}
+	r.tellAll(e.encode())
 }
+
+// some returns as many names as may be in an event.
+func some(names []string) []string { return names[:min(len(names), maxNames)] }
 
 // without returns what is in a and not in b. Both are sorted; what is in a twice has to be
 // in b twice.

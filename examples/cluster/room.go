@@ -219,7 +219,7 @@ func (r *room) join(c *websocket.Conn, p person, node, stream string, after uint
 	}
 	r.people[c] = p
 	r.refresh()
-	welcome := event{Type: "welcome", Node: node, Stream: r.stream, People: r.shown, Missing: missing}
+	welcome := event{Type: "welcome", Node: node, Stream: r.stream, People: some(r.shown), Count: len(r.shown), Missing: missing}
 	for _, s := range r.history {
 		if s.seq > after {
 			welcome.History = append(welcome.History, s.event)

@@ -39,7 +39,8 @@ let outbox = [];      // {id, text, li, sent}: what is not confirmed, in order
 let own = new Map();  // by id, the items of messages that are confirmed, and not yet said
 let stream = "";      // which stream `last` is a place in
 let last = 0;         // the place of the latest message that is shown
-let people = [];
+let people = [];      // who is here, as far as we were told names
+let count = 0;        // how many are
 let here = "";        // what the state says while all is well
 const timers = {};    // by name, the timeouts that run
 
@@ -125,6 +126,7 @@ function receive(event) {
     here = "connected to " + event.node;
     state("on", here);
     people = event.people;
+    count = event.count;
     if (event.missing) note("some messages may be missing here");
     if (event.stream !== stream) [stream, last] = [event.stream, 0];
     event.history?.forEach(said);
@@ -169,9 +171,12 @@ function receive(event) {
       people.push(name);
       note(name + " joined");
     }
+    if (event.people) people = event.people; // too many have come and gone
+    count = event.count ?? 0;
     break;
   }
-  $("people").textContent = `${people.length} here: ${people.toSorted().join(", ")}`;
+  const more = count > people.length ? ` and ${count - people.length} more` : "";
+  $("people").textContent = `${count} here: ${people.toSorted().join(", ")}${more}`;
   if (joined && outbox.length && !timers.answer) after("answer", patience, () => lost("the node does not answer"));
 }
 
@@ -296,7 +301,7 @@ $("join").onsubmit = e => {
 $("leave").onclick = () => {
   forget();
   for (const m of outbox) m.li.remove(); // they are saved, and sent on coming back
-  [failures, outbox, own, stream, last, people] = [0, [], new Map(), "", 0, []];
+  [failures, outbox, own, stream, last, people, count] = [0, [], new Map(), "", 0, [], 0];
   $("log").replaceChildren();
   $("people").textContent = "";
   $("now").hidden = true;
