@@ -125,6 +125,8 @@ func (p *page) receive(c *websocket.Conn, e event) {
 				p.outbox = p.outbox[1:]
 				p.pump()
 			}
+		case "missing":
+			p.t.Errorf("%s has lost messages", p.name)
 		case "waiting":
 			p.waited++
 		case "people":
