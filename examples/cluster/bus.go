@@ -320,7 +320,7 @@ func (b *bus) stream(ctx context.Context) (*streamState, error) {
 
 // configure makes the stream, or has it as the flags want it.
 func (b *bus) configure(ctx context.Context) (jetstream.Stream, error) {
-	return b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	cfg := jetstream.StreamConfig{
 		Name:              b.cfg.prefix,
 		Description:       "what was said in the rooms of the chat",
 		Subjects:          []string{b.cfg.prefix + ".said.*"},
@@ -331,7 +331,14 @@ func (b *bus) configure(ctx context.Context) (jetstream.Stream, error) {
 		MaxBytes:          int64(b.cfg.size) << 20, // the oldest messages make room
 		Duplicates:        window,
 		MaxConsumers:      maxConsumers, // without, a server allows a thousand, those of all nodes together
-	})
+	}
+	s, err := b.js.CreateOrUpdateStream(ctx, cfg)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeMaximumConsumersLimit {
+		cfg.MaxConsumers = 0 // the account has a limit of its own, which counts then
+		s, err = b.js.CreateOrUpdateStream(ctx, cfg)
+	}
+	return s, err
 }
 
 // kept is how many messages of a room the stream keeps. It drops the oldest for a new one whether
@@ -429,8 +436,8 @@ var (
 // be dropped. A room has too many messages: then all that are left are newer, and the
 // first of them that is read has as many behind it. Or the stream has too many, of all rooms:
 // then what is left begins after what was read, which is seen by the state of the
-// stream, once a second. A room where little is said is also there after a time, with nothing
-// missed; so when half the stream is newer, the consumer is asked whether it has seen that.
+// stream, once a second. In a room where little is said that is so after a time although nothing
+// was missed. Hence, when half the stream is newer, the consumer is asked whether it has come as far.
 type reader struct {
 	bus          *bus
 	room, stream string

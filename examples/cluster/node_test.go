@@ -696,6 +696,22 @@ func TestWhatNATSRefuses(t *testing.T) {
 	}
 }
 
+// An account may have its own limit.
+func TestConsumersOfAnAccount(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `listen: 127.0.0.1:-1, server_name: x
+		jetstream { store_dir: %q, max_memory_store: 256M }
+		accounts { chat { jetstream { max_memory: 128M, max_consumers: 1 }, users: [ { user: u, password: p } ] } }
+		no_auth_user: u`, filepath.ToSlash(dir)), 0o600))
+	n, host, _ := start(t, parsed(t, "-config", file, "-replicas", "1"))
+	join(t, host, "lobby", "Ann")
+	_, err := n.bus.js.CreateConsumer(t.Context(), "chat", jetstream.ConsumerConfig{})
+	var api *jetstream.APIError
+	require.ErrorAs(t, err, &api)
+	require.Equal(t, jetstream.JSErrCodeMaximumConsumersLimit, api.ErrorCode)
+}
+
 // Whoever does not know the secret is not let into the cluster.
 func TestSecret(t *testing.T) {
 	if strconv.IntSize < 64 {
