@@ -393,7 +393,11 @@ func TestBombByStream(t *testing.T) {
 				<-sent
 				took := allocated() - before
 				t.Logf("%d KiB held, %d KiB allocated", held/kib, took/kib)
-				require.LessOrEqual(t, held, int64(64*kib))
+				most := 64 * kib
+				if d.http2() { // what has arrived and was not read is with the HTTP stack, up to its window, and may have come after idle
+					most += len(frames[0])
+				}
+				require.LessOrEqual(t, held, int64(most))
 				require.Less(t, took, int64(size/2)) // much less, but that the race detector has pools forget a part of what they are given
 
 				for _, discard := range []bool{false, true} {
