@@ -404,7 +404,8 @@ func TestHTTP2RapidReset(t *testing.T) {
 	warm, err := line.OpenSocket("http", "a", "/")
 	require.NoError(t, err)
 	p := expectEcho(t, warm)
-	goroutines, before := runtime.NumGoroutine()+1, liveHeap() // one more, for the one that waits for warm's next message may be still to come
+	awaitGoroutine(t, "websocket.(*exchange).fetch") // the one that waits for warm's next message
+	goroutines, before := runtime.NumGoroutine(), liveHeap()
 	for range rounds {
 		for range batch {
 			s, err := line.OpenSocket("http", "a", "/")
@@ -419,6 +420,15 @@ func TestHTTP2RapidReset(t *testing.T) {
 		require.True(t, time.Now().Before(end), "%d goroutines are left", runtime.NumGoroutine()-goroutines)
 	}
 	require.Less(t, liveHeap()-before, int64(4<<20))
+}
+
+// awaitGoroutine returns when a goroutine runs the function.
+func awaitGoroutine(t *testing.T, function string) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for end := time.Now().Add(patience); !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), function); time.Sleep(time.Millisecond) {
+		require.True(t, time.Now().Before(end), "no goroutine runs %s", function)
+	}
 }
 
 // The time limits of the HTTP server are for requests.
