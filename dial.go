@@ -135,7 +135,7 @@ func (d *Dialer) DialContext(ctx context.Context, urlStr string, requestHeader h
 	defer cancel()
 	var h HandshakeInfo
 	h.Conn, h.Response, h.Err = d.dial(ctx, urlStr, requestHeader, &h)
-	if h.Err != nil && ctx.Err() != nil {
+	if h.Err != nil && ended(ctx) {
 		h.Err = context.Cause(ctx) // whatever it broke on the way
 	}
 	d.Trace.report(began, h)
@@ -164,6 +164,15 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, timeout)
+}
+
+// ended reports whether ctx has ended, and has it end if only its timer is late: a
+// net.Dialer looks at the clock and at the deadline, and can know it earlier.
+func ended(ctx context.Context) bool {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // parseTarget reads the URL of a WebSocket (section 3). ws and wss become http and

@@ -638,6 +638,26 @@ func TestHandshakeTimeout(t *testing.T) {
 	})
 }
 
+// lateContext ends as its Context does, and tells of a deadline that is over.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Minute), true }
+
+// A net.Dialer that finds the deadline over before ctx has ended does not take the cause
+// from its error.
+func TestDialDeadlineBeforeItsTimer(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("out of patience")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	d := Dialer{HandshakeTimeout: -1, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
+		return nc, err
+	}}
+	_, _, err := d.DialContext(lateContext{ctx}, "ws://"+listen(t).Addr().String(), nil)
+	require.Equal(t, cause, err)
+}
+
 // noLeak waits until no more goroutines run in f than now.
 func noLeak(t *testing.T, f string) {
 	t.Helper()
