@@ -145,7 +145,7 @@ func TestBinary(t *testing.T) {
 		out, err = run("-h2c", "ws://somewhere.invalid/")
 		require.Error(t, err)
 		require.Contains(t, out, "HTTP/2 goes through no proxy, and the environment wants http://ann:xxxxx@")
-		_, err = run("-proxy", "none", "ws://somewhere.invalid/")
+		_, err = run("-proxy", "none", "ws://some..where/")
 		require.Error(t, err)
 		require.EqualValues(t, 1, used.Load())
 	})
