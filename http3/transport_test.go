@@ -307,17 +307,18 @@ func settings(t testing.TB) func(qc *quic.Conn) {
 // A server that does not do it, for which there is HTTP/1.1.
 func TestFallback(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		server func(t *testing.T) (addr string)
-		reason string
+		name    string
+		server  func(t *testing.T) (addr string)
+		timeout time.Duration // of the handshake, short where nothing else tells
+		reason  string
 	}{
-		{"no QUIC", func(t *testing.T) string { return silence(t) }, "no QUIC connection to 127.0.0.1:"},
-		{"no HTTP/3", func(t *testing.T) string { return listenQUIC(t, "other", func(*quic.Conn) {}) }, "no HTTP/3 connection: "},
-		{"no SETTINGS", func(t *testing.T) string { return listenQUIC(t, http3.NextProtoH3, func(*quic.Conn) {}) }, "no QUIC connection to 127.0.0.1:"},
-		{"no extended CONNECT", func(t *testing.T) string { return listenQUIC(t, http3.NextProtoH3, settings(t)) }, "the server does not do extended CONNECT"},
+		{"no QUIC", func(t *testing.T) string { return silence(t) }, 300 * time.Millisecond, "no QUIC connection to 127.0.0.1:"},
+		{"no HTTP/3", func(t *testing.T) string { return listenQUIC(t, "other", func(*quic.Conn) {}) }, patience, "no HTTP/3 connection: "},
+		{"no SETTINGS", func(t *testing.T) string { return listenQUIC(t, http3.NextProtoH3, func(*quic.Conn) {}) }, 300 * time.Millisecond, "no QUIC connection to 127.0.0.1:"},
+		{"no extended CONNECT", func(t *testing.T) string { return listenQUIC(t, http3.NextProtoH3, settings(t)) }, patience, "the server does not do extended CONNECT"},
 		{"goodbye", func(t *testing.T) string {
 			return listenQUIC(t, http3.NextProtoH3, func(qc *quic.Conn) { qc.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "") })
-		}, "the server ended the connection"},
+		}, patience, "the server ended the connection"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			addr := tt.server(t)
@@ -326,7 +327,7 @@ func TestFallback(t *testing.T) {
 			defer tcp.Close()
 			_, config := identity()
 			tr := transport(t)
-			tr.HandshakeTimeout = 300 * time.Millisecond
+			tr.HandshakeTimeout = tt.timeout
 			d := &websocket.Dialer{
 				Transport: tr, TLSClientConfig: config, HandshakeTimeout: patience,
 				NetDial: func(network, _ string) (net.Conn, error) { return net.Dial(network, tcp.Listener.Addr().String()) },
