@@ -170,7 +170,12 @@ func (d *Dialer) withTimeout(ctx context.Context) (context.Context, context.Canc
 // net.Dialer looks at the clock and at the deadline, and can know it earlier.
 func ended(ctx context.Context) bool {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		<-ctx.Done()
+		patience := time.NewTimer(time.Second) // for a Context that never ends in spite of its deadline
+		defer patience.Stop()
+		select {
+		case <-ctx.Done():
+		case <-patience.C:
+		}
 	}
 	return ctx.Err() != nil
 }

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -656,6 +657,14 @@ func TestDialDeadlineBeforeItsTimer(t *testing.T) {
 	}}
 	_, _, err := d.DialContext(lateContext{ctx}, "ws://"+listen(t).Addr().String(), nil)
 	require.Equal(t, cause, err)
+
+	// One that never ends holds nobody up.
+	synctest.Test(t, func(t *testing.T) {
+		failed := errors.New("no route")
+		d := Dialer{HandshakeTimeout: -1, NetDial: func(string, string) (net.Conn, error) { return nil, failed }}
+		_, _, err := d.DialContext(lateContext{t.Context()}, "ws://127.0.0.1/", nil)
+		require.ErrorIs(t, err, failed)
+	})
 }
 
 // noLeak waits until no more goroutines run in f than now.

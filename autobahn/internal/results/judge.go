@@ -30,7 +30,7 @@ type Tally struct {
 	Demanded int // cases that were played or had to be
 	OK       int
 	Told     int // INFORMATIONAL, where nothing else exists
-	Pending  int // UNIMPLEMENTED, where that will do for now
+	Pending  int // UNIMPLEMENTED, where that will do
 }
 
 func (t *Tally) add(o Tally) {
