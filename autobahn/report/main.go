@@ -47,7 +47,7 @@ func report(args []string, stdout, stderr io.Writer) (ok bool, err error) {
 	list(flags, "every", "`patterns` of the cases that every agent must have (default those of -cases)", &demand.Every,
 		func(s string) (string, error) { return s, nil })
 	list(flags, "roles", "`roles` that must be there, of server and client (default both)", &demand.Roles, results.ParseRole)
-	list(flags, "pending", "`sections` in which UNIMPLEMENTED will do, such as 12,13", &demand.Pending, compression)
+	list(flags, "pending", "`sections` in which UNIMPLEMENTED will do, such as 12,13 for an endpoint with -compression=false", &demand.Pending, compression)
 	if err := flags.Parse(args); err != nil {
 		return false, err
 	}

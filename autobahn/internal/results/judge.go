@@ -13,8 +13,8 @@ import (
 // suite are the patterns of the 517 cases of the Autobahn testsuite.
 var suite = []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.*", "13.*"}
 
-// Compression are the sections about compression: an endpoint without it gets
-// UNIMPLEMENTED there.
+// Compression are the sections about compression. The suite's verdict on an endpoint that
+// was started with -compression=false is UNIMPLEMENTED there.
 var Compression = []int{12, 13, 21, 22}
 
 // Demand says what must be there.
@@ -22,7 +22,7 @@ type Demand struct {
 	Roles   []Role   // none is both
 	Cases   []string // patterns of the cases that must have been played in each role, by one agent at least; none is the suite's
 	Every   []string // patterns of the cases that every agent must have played; none is Cases
-	Pending []int    // sections in which UNIMPLEMENTED will do
+	Pending []int    // sections in which UNIMPLEMENTED will do, for an endpoint without compression
 }
 
 // Tally counts the cases of a section, or of several.
@@ -30,7 +30,7 @@ type Tally struct {
 	Demanded int // cases that were played or had to be
 	OK       int
 	Told     int // INFORMATIONAL, where nothing else exists
-	Pending  int // UNIMPLEMENTED, where that will do
+	Pending  int // UNIMPLEMENTED, in a section that Demand.Pending names
 }
 
 func (t *Tally) add(o Tally) {
