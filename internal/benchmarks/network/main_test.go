@@ -4,6 +4,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -34,6 +37,51 @@ func TestRun(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Only a row that is known to lose connections may, and no more than a few.
+func TestUpgradeUnanswered(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		every int // how many connections are answered between two that are not
+		loses bool
+		ok    bool
+	}{
+		{"few, known", 500, true, true},
+		{"few, not known", 500, false, false},
+		{"many, known", 1, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for n := 1; ; n++ {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					if _, err := c.Read(make([]byte, 4096)); err == nil && n%(tt.every+1) != 0 {
+						fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n\r\n", handshakeAccept(handshakeKey))
+					}
+					c.Close()
+				}
+			}()
+			addr := l.Addr().(*net.TCPAddr).AddrPort()
+			for messages := 0; messages < 1500; {
+				r, err := upgrade(addr, 4, 10*time.Millisecond, tt.loses)
+				messages += r.messages
+				if err != nil || messages >= 1500 {
+					if (err == nil) != tt.ok || err != nil && !errors.Is(err, errHungUp) {
+						t.Errorf("upgrade returned %v after %d connections", err, messages)
+					}
+					return
+				}
+			}
+		})
 	}
 }
 

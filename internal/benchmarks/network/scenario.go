@@ -304,10 +304,10 @@ func client(o options) []cell {
 func upgrades(name string) func(o options) []cell {
 	return func(o options) []cell {
 		return []cell{{"Upgrade/" + name, func(s *subject) (r result, err error) {
-			if _, err := upgrade(s.addr, 32, o.time/8); err != nil {
+			if _, err := upgrade(s.addr, 32, o.time/8, s.row.loses); err != nil {
 				return r, err
 			}
-			return s.measured(func() (result, error) { return upgrade(s.addr, 32, o.time) })
+			return s.measured(func() (result, error) { return upgrade(s.addr, 32, o.time, s.row.loses) })
 		}}}
 	}
 }
